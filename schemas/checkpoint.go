@@ -1,0 +1,103 @@
+package schemas
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Checkpoint says how far a log source got: the value in checkpoints.<c> under the key of its source. It is written in
+// the transaction of the records that it covers.
+type Checkpoint struct {
+	Source     Source `json:"source"`
+	ClusterUID string `json:"clusterUID"`
+	// Epoch grows each time the API server's resourceVersion went back.
+	Epoch int64 `json:"epoch"`
+	// RV is the resourceVersion up to which every revision is in the topic (while List is nil).
+	RV string `json:"rv"`
+	// ObservedAt is when the API server last proved that nothing newer than RV was missed; the lower bound of a gap.
+	ObservedAt time.Time `json:"observedAt"`
+	// List is set while a list is being emitted.
+	List *ListProgress `json:"list,omitempty"`
+	// Recording is set instead of RV when the source is a recording.
+	Recording *RecordingProgress `json:"recording,omitempty"`
+}
+
+// ListProgress lets a producer that died in mid-list go on without skipping or repeating. A list is emitted in the order
+// of resourceVersion.
+type ListProgress struct {
+	Floor   string    `json:"floor"`   // emit what is newer than this resourceVersion
+	ListRV  string    `json:"listRV"`  // the resourceVersion of the list; the checkpoint's RV when it is through
+	LastKey string    `json:"lastKey"` // the last emitted revision: resourceVersion/uid; "" before the first
+	Since   time.Time `json:"since,omitzero"`
+	Gap     bool      `json:"gap,omitempty"` // the gap record of this list is written
+}
+
+// RecordingProgress says how much of a recording is in the topic.
+type RecordingProgress struct {
+	SHA256 string `json:"sha256"` // of the whole file
+	Lines  int64  `json:"lines"`  // lines that are through
+}
+
+// Validate reports every problem of c at once.
+func (c *Checkpoint) Validate() error {
+	var errs []error
+	if c.Source == "" {
+		errs = append(errs, errors.New("source: is missing"))
+	}
+	if c.ClusterUID == "" {
+		errs = append(errs, errors.New("clusterUID: is missing"))
+	}
+	if c.Epoch < 0 {
+		errs = append(errs, errors.New("epoch: is negative"))
+	}
+	if c.RV == "" && c.Recording == nil && c.List == nil {
+		errs = append(errs, errors.New("rv: is missing"))
+	}
+	if c.ObservedAt.IsZero() {
+		errs = append(errs, errors.New("observedAt: is missing"))
+	}
+	return errors.Join(errs...)
+}
+
+// DecodeCheckpoint decodes and validates a checkpoint.
+func DecodeCheckpoint(b []byte) (*Checkpoint, error) { return decode[Checkpoint](b, "checkpoint") }
+
+// ObjectState is what a state source has said about one object: the value in checkpoints.<c> under source + object.
+// A tombstone follows when the object is gone.
+type ObjectState struct {
+	Source     Source `json:"source"`
+	ClusterUID string `json:"clusterUID"`
+	UID        string `json:"uid"`
+	// Emitted holds the ids of the facts that are in the topic and could still be seen again.
+	Emitted []string `json:"emitted,omitempty"`
+	// Pending holds facts that wait for their grace period, by id.
+	Pending map[string]PendingFact `json:"pending,omitempty"`
+}
+
+// PendingFact is a fact that is emitted at Due if it still holds then.
+type PendingFact struct {
+	Due  time.Time       `json:"due"`
+	Fact json.RawMessage `json:"fact"`
+}
+
+// Validate reports every problem of s at once.
+func (s *ObjectState) Validate() error {
+	var errs []error
+	for name, v := range map[string]string{"source": string(s.Source), "clusterUID": s.ClusterUID, "uid": s.UID} {
+		if v == "" {
+			errs = append(errs, fmt.Errorf("%s: is missing", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// DecodeObjectState decodes and validates an object state.
+func DecodeObjectState(b []byte) (*ObjectState, error) { return decode[ObjectState](b, "object state") }
+
+// CheckpointKey is the key of a log source's checkpoint; ObjectStateKey that of a state source's object.
+func CheckpointKey(s Source) string { return string(s) }
+
+// ObjectStateKey is the key of an object's state in checkpoints.<c>.
+func ObjectStateKey(s Source, uid string) string { return join(string(s), uid) }

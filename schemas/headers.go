@@ -1,0 +1,92 @@
+package schemas
+
+import (
+	"fmt"
+	"time"
+)
+
+// Header is one header of a Kafka record. It has the shape of franz-go's, so that one converts into the other.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// The headers of every record: the CloudEvents Kafka binding in binary mode, and the retention class.
+const (
+	HeaderSpecVersion = "ce_specversion"
+	HeaderID          = "ce_id"
+	HeaderSource      = "ce_source"
+	HeaderType        = "ce_type"
+	HeaderTime        = "ce_time"
+	HeaderContentType = "content-type"
+	HeaderClass       = "class" // only in enriched.<c>: the retention class
+	HeaderTraceParent = "traceparent"
+)
+
+// TypePrefix comes before the Type of a fact in the ce_type header.
+const TypePrefix = "kubescribe.observation."
+
+// CloudEvent is what the headers of a record say.
+type CloudEvent struct {
+	ID     string
+	Source string
+	Type   string
+	Time   time.Time
+	// Class is the retention class; "" before the enricher has fixed it.
+	Class string
+}
+
+// Event is the CloudEvent of o.
+func (o *Observation) Event() CloudEvent {
+	return CloudEvent{ID: o.ID, Source: "/clusters/" + o.Cluster.Name + "/" + string(o.Source), Type: TypePrefix + string(o.Type), Time: o.Time}
+}
+
+// Headers are the headers of a record that carries e.
+func (e CloudEvent) Headers() []Header {
+	h := []Header{
+		{HeaderSpecVersion, []byte("1.0")},
+		{HeaderID, []byte(e.ID)},
+		{HeaderSource, []byte(e.Source)},
+		{HeaderType, []byte(e.Type)},
+		{HeaderTime, []byte(e.Time.UTC().Format(time.RFC3339Nano))},
+		{HeaderContentType, []byte("application/json")},
+	}
+	if e.Class != "" {
+		h = append(h, Header{HeaderClass, []byte(e.Class)})
+	}
+	return h
+}
+
+// ParseHeaders reads the CloudEvent of a record; next yields each header's key and value. ID, type and time are required.
+func ParseHeaders(headers func(yield func(key string, value []byte) bool)) (CloudEvent, error) {
+	var e CloudEvent
+	var when string
+	for k, v := range headers {
+		switch k {
+		case HeaderID:
+			e.ID = string(v)
+		case HeaderSource:
+			e.Source = string(v)
+		case HeaderType:
+			e.Type = string(v)
+		case HeaderTime:
+			when = string(v)
+		case HeaderClass:
+			e.Class = string(v)
+		}
+	}
+	for name, v := range map[string]string{HeaderID: e.ID, HeaderType: e.Type, HeaderTime: when} {
+		if v == "" {
+			return e, fmt.Errorf("header %s is missing", name)
+		}
+	}
+	if len(e.ID) > MaxIDBytes {
+		return e, fmt.Errorf("header %s has %d bytes, at most %d are allowed", HeaderID, len(e.ID), MaxIDBytes)
+	}
+	t, err := time.Parse(time.RFC3339Nano, when)
+	if err != nil {
+		return e, fmt.Errorf("header %s: %w", HeaderTime, err)
+	}
+	e.Time = t.UTC()
+	return e, nil
+}
