@@ -3,7 +3,6 @@ package schemas
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -24,14 +23,17 @@ type Checkpoint struct {
 	Recording *RecordingProgress `json:"recording,omitempty"`
 }
 
-// ListProgress lets a producer that died in mid-list go on without skipping or repeating. A list is emitted in the order
-// of resourceVersion.
+// ListProgress says that the producer is emitting a list: what the API server still held when the watch could not go on, or
+// at the very first start. A list is emitted in the order of resourceVersion, so one number says how far it got: while
+// ListProgress is set, the checkpoint's RV is the newest emitted one, and ObservedAt stays at the value from before the
+// list. Whoever finds it goes on with the same list (read again at exactly ListRV) or, when the server can't give that any
+// more, with a newer one, from RV. No watch starts from an RV in mid-list.
 type ListProgress struct {
-	Floor   string    `json:"floor"`   // emit what is newer than this resourceVersion
-	ListRV  string    `json:"listRV"`  // the resourceVersion of the list; the checkpoint's RV when it is through
-	LastKey string    `json:"lastKey"` // the last emitted revision: resourceVersion/uid; "" before the first
-	Since   time.Time `json:"since,omitzero"`
-	Gap     bool      `json:"gap,omitempty"` // the gap record of this list is written
+	ListRV   string    `json:"listRV"`          // the resourceVersion of the list; the checkpoint's RV when it is through
+	ListedAt time.Time `json:"listedAt"`        // when it was taken; the upper bound of the gap
+	Floor    string    `json:"floor"`           // the checkpoint's RV before the list
+	Cause    GapCause  `json:"cause,omitempty"` // why the watch could not go on; "" for the very first list, which ends no gap
+	Emitted  int64     `json:"emitted"`         // revisions of this list that are in the topic
 }
 
 // RecordingProgress says how much of a recording is in the topic.
@@ -84,13 +86,7 @@ type PendingFact struct {
 
 // Validate reports every problem of s at once.
 func (s *ObjectState) Validate() error {
-	var errs []error
-	for name, v := range map[string]string{"source": string(s.Source), "clusterUID": s.ClusterUID, "uid": s.UID} {
-		if v == "" {
-			errs = append(errs, fmt.Errorf("%s: is missing", name))
-		}
-	}
-	return errors.Join(errs...)
+	return required(field{"source", s.Source != ""}, field{"clusterUID", s.ClusterUID != ""}, field{"uid", s.UID != ""})
 }
 
 // DecodeObjectState decodes and validates an object state.
