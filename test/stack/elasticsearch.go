@@ -1,0 +1,254 @@
+package stack
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ElasticsearchVersion is the version of the node.
+const ElasticsearchVersion = "8.19.21"
+
+//go:embed elasticsearch/pom.xml
+var elasticsearchPOM []byte
+
+//go:embed elasticsearch/*.java
+var elasticsearchSources embed.FS
+
+// Elasticsearch is one real node on a loopback port, without security. Its lifecycle runner is the stack's own, not stock ILM, and
+// it looks every second. Its methods may not be called at the same time.
+type Elasticsearch struct {
+	URL string // http://127.0.0.1:port
+	Dir string // absolute; home/data, home/config, log/elasticsearch.log and elasticsearch.pid
+	PID int    // of the present incarnation
+
+	heap     int // MiB
+	settings map[string]string
+	server   process
+}
+
+// An ElasticsearchOption changes how StartElasticsearch starts a node.
+type ElasticsearchOption interface{ applyElasticsearch(*Elasticsearch) }
+
+type elasticsearchSetting struct{ key, value string }
+
+func (s elasticsearchSetting) applyElasticsearch(e *Elasticsearch) { e.settings[s.key] = s.value }
+
+// WithElasticsearchSetting sets a node setting over the stack's own, as in elasticsearch.yml: `indexing_pressure.memory.limit` at
+// "2mb" makes the node answer 429.
+func WithElasticsearchSetting(key, value string) ElasticsearchOption {
+	return elasticsearchSetting{key, value}
+}
+
+// StartElasticsearch starts a node on dir, which is created if need be, and returns when its primary shards serve. A start on the
+// dir of an earlier node brings back its data on its ports. The caller stops the node.
+func StartElasticsearch(ctx context.Context, dir string, opts ...ElasticsearchOption) (*Elasticsearch, error) {
+	e, err := newElasticsearch(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, opt := range opts {
+		opt.applyElasticsearch(e)
+	}
+	if err := e.server.open(); err != nil {
+		return nil, err
+	}
+	if e.server.running() {
+		return nil, fmt.Errorf("starting elasticsearch: already running with PID %d on %s", e.server.pid, e.Dir)
+	}
+	if err := Prepare(ctx, PartElasticsearch); err != nil {
+		return nil, err
+	}
+	if err := settle(e.Dir, elasticsearchPorts, func(ports map[string]int) error { return e.start(ctx, ports) }); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// OpenElasticsearch finds a node that another process started on dir. It returns an error if none runs there.
+func OpenElasticsearch(dir string) (*Elasticsearch, error) {
+	e, err := newElasticsearch(dir)
+	if err != nil {
+		return nil, err
+	}
+	ports, err := loadPorts(e.Dir, elasticsearchPorts...)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.server.open(); err != nil {
+		return nil, err
+	}
+	if ports == nil || !e.server.running() {
+		return nil, fmt.Errorf("no elasticsearch runs on %s", e.Dir)
+	}
+	e.PID, e.URL = e.server.pid, "http://"+loopback(ports["http"])
+	return e, nil
+}
+
+// Kill sends SIGKILL and waits until the node is gone.
+func (e *Elasticsearch) Kill() error { return e.server.kill() }
+
+// Restart starts a node that was killed or stopped on its own ports and data, and returns when its primary shards serve.
+func (e *Elasticsearch) Restart(ctx context.Context) error {
+	ports, err := loadPorts(e.Dir, elasticsearchPorts...)
+	if err != nil {
+		return err
+	}
+	return e.start(ctx, ports)
+}
+
+// Stop shuts the node down cleanly; after 20 seconds it kills it. It returns when the node is gone.
+func (e *Elasticsearch) Stop() error { return e.server.stop(20 * time.Second) }
+
+// Log returns the last n lines of the node's log.
+func (e *Elasticsearch) Log(n int) string { return e.server.tail(n) }
+
+var elasticsearchPorts = []string{"http", "transport"}
+
+func elasticsearchJars() artifact {
+	return artifact{
+		name: "elasticsearch-" + ElasticsearchVersion, key: hashOf(elasticsearchPOM),
+		make: func(ctx context.Context, tmp string) error {
+			return fetchJars(ctx, "Elasticsearch "+ElasticsearchVersion, elasticsearchPOM, tmp)
+		},
+	}
+}
+
+// elasticsearchNode holds the compiled launcher and plugin. The source's hash is in the folder's name, so that two checkouts with
+// different sources do not take turns in replacing each other's.
+func elasticsearchNode() artifact {
+	contents := [][]byte{elasticsearchPOM}
+	sources, err := fs.Glob(elasticsearchSources, "elasticsearch/*.java")
+	for _, source := range sources {
+		text, readErr := elasticsearchSources.ReadFile(source)
+		err = errors.Join(err, readErr)
+		contents = append(contents, text)
+	}
+	key := hashOf(contents...)
+	return artifact{name: "elasticsearch-node-" + key, key: key, make: func(ctx context.Context, tmp string) error {
+		if err != nil { // of an embedded file system: a broken build
+			return err
+		}
+		return compileNode(ctx, sources, contents[1:], tmp)
+	}}
+}
+
+func compileNode(ctx context.Context, sources []string, texts [][]byte, dir string) error {
+	defer reportStep("compiling the Elasticsearch test node")()
+	javac, err := findInJDK("javac")
+	if err != nil {
+		return err
+	}
+	jars, err := elasticsearchJars().dir()
+	if err != nil {
+		return err
+	}
+	args := []string{
+		"-proc:none", "-nowarn", "--release", "17", "-cp", filepath.Join(jars, "lib", "*"), "-d", filepath.Join(dir, "classes"),
+	}
+	for i, source := range sources {
+		path := filepath.Join(dir, "src", filepath.Base(source))
+		if err := writeFile(path, texts[i], 0o644); err != nil {
+			return err
+		}
+		args = append(args, path)
+	}
+	return runTool(ctx, dir, nil, javac, args...)
+}
+
+func newElasticsearch(dir string) (*Elasticsearch, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("starting elasticsearch: %w", err)
+	}
+	return &Elasticsearch{
+		Dir: dir, heap: 768, settings: map[string]string{}, server: process{name: "elasticsearch", dir: dir},
+	}, nil
+}
+
+func (e *Elasticsearch) start(ctx context.Context, ports map[string]int) error {
+	java, version, err := findJava()
+	if err != nil {
+		return err
+	}
+	jars, err := elasticsearchJars().dir()
+	if err != nil {
+		return err
+	}
+	node, err := elasticsearchNode().dir()
+	if err != nil {
+		return err
+	}
+	home := filepath.Join(e.Dir, "home")
+	log4j := filepath.Join(home, "config", "log4j2.properties")
+	if err := writeFile(log4j, log4j2, 0o644); err != nil {
+		return err
+	}
+	if err := writeFile(filepath.Join(home, "config", "elasticsearch.yml"), e.config(ports), 0o644); err != nil {
+		return err
+	}
+	size := fmt.Sprint(e.heap, "m")
+	jvm := []string{java, "-Xms" + size, "-Xmx" + size, "-Djava.locale.providers=CLDR", "-Dlog4j2.configurationFile=" + log4j}
+	if version < 18 { // newer ones refuse what 17 needs
+		jvm = append(jvm, "-Djava.security.manager=allow")
+	}
+	classPath := filepath.Join(node, "classes") + ":" + filepath.Join(jars, "lib", "*")
+	e.server.argv = slices.Concat(jvm, []string{"-cp", classPath, "org.elasticsearch.node.EmbeddedNode", home})
+	if err := e.server.start(); err != nil {
+		return err
+	}
+	e.PID, e.URL = e.server.pid, "http://"+loopback(ports["http"])
+	ctx, cancel := context.WithTimeout(ctx, 120*time.Second)
+	defer cancel()
+	return e.server.await(ctx, func(ctx context.Context) error {
+		return getOK(ctx, http.DefaultClient, e.URL+"/_cluster/health?wait_for_status=yellow&timeout=4s")
+	})
+}
+
+// config renders elasticsearch.yml.
+func (e *Elasticsearch) config(ports map[string]int) []byte {
+	settings := map[string]string{
+		"cluster.name":                    "kubescribe-test",
+		"node.name":                       "n1",
+		"discovery.type":                  "single-node",
+		"network.host":                    "127.0.0.1",
+		"http.port":                       fmt.Sprint(ports["http"]),
+		"transport.port":                  fmt.Sprint(ports["transport"]),
+		"transport.type":                  "netty4",
+		"http.type":                       "netty4",
+		"xpack.security.enabled":          "false",
+		"indices.lifecycle.poll_interval": "1s",
+		"cluster.routing.allocation.disk.threshold_enabled": "false",
+	}
+	maps.Copy(settings, e.settings)
+	var b strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		fmt.Fprintf(&b, "%s: %q\n", key, settings[key])
+	}
+	return []byte(b.String())
+}
+
+// getOK is nil when a GET of url answers 200.
+func getOK(ctx context.Context, client *http.Client, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return fmt.Errorf("asking %s: %w", url, err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("asking %s: %s", url, resp.Status)
+	}
+	return nil
+}

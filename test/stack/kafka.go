@@ -1,0 +1,217 @@
+package stack
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// KafkaVersion is the version of the broker.
+const KafkaVersion = "4.3.1"
+
+//go:embed kafka/pom.xml
+var kafkaPOM []byte
+
+//go:embed kafka/server.properties
+var kafkaProperties []byte
+
+//go:embed log4j2.properties
+var log4j2 []byte
+
+// Kafka is one real broker: KRaft, a single node that is controller too, on two loopback ports. Its methods may not be called
+// at the same time.
+type Kafka struct {
+	Bootstrap string // host:port of the plaintext listener
+	Dir       string // absolute; data, configuration, log/kafka.log and kafka.pid
+	PID       int    // of the present incarnation
+
+	heap       int // MiB
+	properties map[string]string
+	server     process
+}
+
+// A KafkaOption changes how StartKafka starts a broker.
+type KafkaOption interface{ applyKafka(*Kafka) }
+
+type kafkaProperty struct{ key, value string }
+
+func (p kafkaProperty) applyKafka(k *Kafka) { k.properties[p.key] = p.value }
+
+// WithKafkaProperty sets a broker property over the stack's own.
+func WithKafkaProperty(key, value string) KafkaOption { return kafkaProperty{key, value} }
+
+// StartKafka starts a broker on dir, which is created if need be, and returns when the broker answers with itself as the
+// controller. A start on the dir of an earlier broker brings back its data on its ports. The caller stops the broker.
+func StartKafka(ctx context.Context, dir string, opts ...KafkaOption) (*Kafka, error) {
+	k, err := newKafka(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, opt := range opts {
+		opt.applyKafka(k)
+	}
+	if err := k.server.open(); err != nil {
+		return nil, err
+	}
+	if k.server.running() {
+		return nil, fmt.Errorf("starting kafka: already running with PID %d on %s", k.server.pid, k.Dir)
+	}
+	if err := Prepare(ctx, PartKafka); err != nil {
+		return nil, err
+	}
+	if err := settle(k.Dir, kafkaPorts, func(ports map[string]int) error { return k.start(ctx, ports) }); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// OpenKafka finds a broker that another process started on dir. It returns an error if none runs there.
+func OpenKafka(dir string) (*Kafka, error) {
+	k, err := newKafka(dir)
+	if err != nil {
+		return nil, err
+	}
+	ports, err := loadPorts(k.Dir, kafkaPorts...)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.server.open(); err != nil {
+		return nil, err
+	}
+	if ports == nil || !k.server.running() {
+		return nil, fmt.Errorf("no kafka runs on %s", k.Dir)
+	}
+	k.PID, k.Bootstrap = k.server.pid, loopback(ports["broker"])
+	return k, nil
+}
+
+// Kill sends SIGKILL and waits until the broker is gone.
+func (k *Kafka) Kill() error { return k.server.kill() }
+
+// Restart starts a broker that was killed or stopped on its own ports and data, and returns when it serves.
+func (k *Kafka) Restart(ctx context.Context) error {
+	ports, err := loadPorts(k.Dir, kafkaPorts...)
+	if err != nil {
+		return err
+	}
+	return k.start(ctx, ports)
+}
+
+// Stop shuts the broker down cleanly; after 20 seconds it kills it. It returns when the broker is gone.
+func (k *Kafka) Stop() error { return k.server.stop(20 * time.Second) }
+
+// Log returns the last n lines of the broker's log.
+func (k *Kafka) Log(n int) string { return k.server.tail(n) }
+
+var kafkaPorts = []string{"broker", "controller"}
+
+func kafkaJars() artifact {
+	return artifact{name: "kafka-" + KafkaVersion, key: hashOf(kafkaPOM), make: func(ctx context.Context, tmp string) error {
+		return fetchJars(ctx, "Kafka "+KafkaVersion, kafkaPOM, tmp)
+	}}
+}
+
+func newKafka(dir string) (*Kafka, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("starting kafka: %w", err)
+	}
+	return &Kafka{Dir: dir, heap: 512, properties: map[string]string{}, server: process{name: "kafka", dir: dir}}, nil
+}
+
+func (k *Kafka) start(ctx context.Context, ports map[string]int) error {
+	java, _, err := findJava()
+	if err != nil {
+		return err
+	}
+	jars, err := kafkaJars().dir()
+	if err != nil {
+		return err
+	}
+	if err := writeFile(k.path("log4j2.properties"), log4j2, 0o644); err != nil {
+		return err
+	}
+	if err := writeFile(k.path("server.properties"), k.config(ports), 0o644); err != nil {
+		return err
+	}
+	jvm := []string{"-Dlog4j2.configurationFile=" + k.path("log4j2.properties"), "-cp", filepath.Join(jars, "lib", "*")}
+	if err := k.format(ctx, java, jvm); err != nil {
+		return err
+	}
+	size := fmt.Sprint(k.heap, "m")
+	k.server.argv = slices.Concat([]string{
+		java, "-Xms" + size, "-Xmx" + size, "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
+		"-Djava.awt.headless=true",
+	}, jvm, []string{"kafka.Kafka", k.path("server.properties")})
+	if err := k.server.start(); err != nil {
+		return err
+	}
+	k.PID, k.Bootstrap = k.server.pid, loopback(ports["broker"])
+	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(k.Bootstrap))
+	if err != nil {
+		return errors.Join(fmt.Errorf("making a Kafka client: %w", err), k.server.kill())
+	}
+	defer client.Close()
+	return k.server.await(ctx, func(ctx context.Context) error {
+		meta, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, client)
+		switch {
+		case err != nil:
+			return err
+		case len(meta.Brokers) == 0 || meta.ControllerID < 0:
+			return errors.New("the broker is not registered with its controller")
+		}
+		return nil
+	})
+}
+
+// format writes the storage's identity on the first start.
+func (k *Kafka) format(ctx context.Context, java string, jvm []string) error {
+	if _, err := os.Stat(k.path("data", "meta.properties")); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails
+	id[0] &= 0x7f        // so that the encoded id does not begin with the dash of an option
+	args := slices.Concat([]string{"-Xmx128m", "-XX:TieredStopAtLevel=1"}, jvm, []string{
+		"kafka.tools.StorageTool", "format", "-t", base64.RawURLEncoding.EncodeToString(id), "-c", k.path("server.properties"),
+	})
+	if err := runTool(ctx, k.Dir, nil, java, args...); err != nil {
+		return fmt.Errorf("formatting Kafka's storage: %w", err)
+	}
+	return nil
+}
+
+func (k *Kafka) path(parts ...string) string {
+	return filepath.Join(append([]string{k.Dir}, parts...)...)
+}
+
+// config renders server.properties: the stack's own from the embedded file, what depends on this broker, and last, so that it
+// wins, what the caller set.
+func (k *Kafka) config(ports map[string]int) []byte {
+	broker, controller := loopback(ports["broker"]), loopback(ports["controller"])
+	var b strings.Builder
+	b.Write(kafkaProperties)
+	fmt.Fprintf(&b, "\ncontroller.quorum.voters=1@%s\n", controller)
+	fmt.Fprintf(&b, "listeners=PLAINTEXT://%s,CONTROLLER://%s\n", broker, controller)
+	fmt.Fprintf(&b, "advertised.listeners=PLAINTEXT://%s\n", broker)
+	fmt.Fprintf(&b, "log.dirs=%s\n", k.path("data"))
+	for _, key := range slices.Sorted(maps.Keys(k.properties)) {
+		fmt.Fprintf(&b, "%s=%s\n", key, k.properties[key])
+	}
+	return []byte(b.String())
+}

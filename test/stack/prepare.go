@@ -1,0 +1,171 @@
+package stack
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// The parts of the stack, as Prepare, Need and cmd/stack name them.
+const (
+	PartKafka         = "kafka"
+	PartElasticsearch = "elasticsearch"
+	PartKubernetes    = "kubernetes"
+)
+
+// Parts lists all parts.
+func Parts() []string { return []string{PartKafka, PartElasticsearch, PartKubernetes} }
+
+// Progress is where Prepare tells what it is doing, a line each time. It is silent when there is nothing to do.
+var Progress io.Writer = os.Stderr
+
+// Prepare fetches and builds what is missing in the cache for the parts named (all of them when none is named). From nothing
+// Kafka and Elasticsearch take about half a minute each, Kubernetes 6 to 13 minutes on two cores; afterwards it returns at
+// once. It blocks while another process prepares the same part. Missing tools are reported all at once, before any work.
+func Prepare(ctx context.Context, parts ...string) error {
+	if len(parts) == 0 {
+		parts = Parts()
+	}
+	if err := MissingTools(parts...); err != nil {
+		return err
+	}
+	for _, part := range parts {
+		var err error
+		switch part {
+		case PartKafka:
+			_, err = kafkaJars().ensure(ctx)
+		case PartElasticsearch:
+			if _, err = elasticsearchJars().ensure(ctx); err == nil {
+				_, err = elasticsearchNode().ensure(ctx)
+			}
+		case PartKubernetes:
+			_, err = kubernetesBinaries().ensure(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// MissingTools returns an error that names every tool that the parts need and the machine lacks, each with the command that
+// installs it. Maven and the compiler count as needed only while the cache does not hold their product.
+func MissingTools(parts ...string) error {
+	var missing []error
+	for _, part := range parts {
+		if !slices.Contains(Parts(), part) {
+			return fmt.Errorf("unknown part %q: choose from %s", part, strings.Join(Parts(), ", "))
+		}
+	}
+	jvm := slices.Contains(parts, PartKafka) || slices.Contains(parts, PartElasticsearch)
+	if jvm {
+		if _, _, err := findJava(); err != nil {
+			missing = append(missing, err)
+		}
+	}
+	if slices.Contains(parts, PartElasticsearch) && !elasticsearchNode().complete() {
+		if _, err := findInJDK("javac"); err != nil {
+			missing = append(missing, fmt.Errorf("a JDK is missing (%w): %s", err, installJDK))
+		}
+	}
+	fetch := slices.Contains(parts, PartKafka) && !kafkaJars().complete() ||
+		slices.Contains(parts, PartElasticsearch) && !elasticsearchJars().complete()
+	if fetch {
+		if _, err := exec.LookPath("mvn"); err != nil {
+			missing = append(missing, errors.New("Maven is missing: apt-get install maven"))
+		}
+	}
+	if slices.Contains(parts, PartKubernetes) && !kubernetesBinaries().complete() {
+		if _, err := exec.LookPath("go"); err != nil {
+			missing = append(missing, errors.New("the go command is missing (Go 1.26 or newer builds the Kubernetes binaries): put it on PATH"))
+		}
+	}
+	return errors.Join(missing...)
+}
+
+const (
+	oldestJava = 17
+	installJDK = "apt-get install openjdk-17-jdk-headless"
+)
+
+var javaVersion = regexp.MustCompile(`version "(\d+)`)
+
+// findJava returns the java command and its major version.
+func findJava() (path string, version int, err error) {
+	path, err = findInJDK("java")
+	if err != nil {
+		return "", 0, fmt.Errorf("Java is missing (%w): %s", err, installJDK)
+	}
+	out, err := exec.Command(path, "-version").CombinedOutput()
+	if err != nil {
+		return "", 0, fmt.Errorf("asking %s for its version: %w: %s", path, err, out)
+	}
+	m := javaVersion.FindSubmatch(out)
+	if m == nil {
+		return "", 0, fmt.Errorf("asking %s for its version: cannot read %q", path, out)
+	}
+	if version, err = strconv.Atoi(string(m[1])); err != nil || version < oldestJava {
+		return "", 0, fmt.Errorf("Java %d or newer is missing (%s is %s; set JAVA_HOME to choose another): %s", oldestJava, path, m[1], installJDK)
+	}
+	return path, version, nil
+}
+
+func findInJDK(tool string) (string, error) {
+	if home := os.Getenv("JAVA_HOME"); home != "" {
+		return exec.LookPath(filepath.Join(home, "bin", tool))
+	}
+	return exec.LookPath(tool)
+}
+
+// fetchJars lets Maven copy what the POM depends on into dir.
+func fetchJars(ctx context.Context, what string, pom []byte, dir string) error {
+	defer reportStep("fetching the jars of %s", what)()
+	pomPath := filepath.Join(dir, "pom.xml")
+	if err := writeFile(pomPath, pom, 0o644); err != nil {
+		return err
+	}
+	return runTool(ctx, dir, nil, "mvn", "-B", "-q", "-ntp", "-f", pomPath,
+		"org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies",
+		"-DincludeScope=runtime", "-DoutputDirectory="+filepath.Join(dir, "lib"))
+}
+
+// runTool runs a command that has to succeed; its output is in the error only. The command and what it started end with ctx
+// and with this process.
+func runTool(ctx context.Context, dir string, env []string, name string, args ...string) error {
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.SysProcAttr = childAttributes(false)
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	err := startOnLastingThread(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
+		text := strings.TrimSpace(out.String())
+		if len(text) > 4000 {
+			text = "…" + text[len(text)-4000:]
+		}
+		return fmt.Errorf("running %s: %w\n%s", filepath.Base(name), err, text)
+	}
+	return nil
+}
+
+// reportStep prints one progress line now and one with the seconds it took when the returned function is called.
+func reportStep(format string, args ...any) func() {
+	what, start := fmt.Sprintf(format, args...), time.Now()
+	fmt.Fprintf(Progress, "stack: %s …\n", what)
+	return func() { fmt.Fprintf(Progress, "stack: %s: %.1f s\n", what, time.Since(start).Seconds()) }
+}
