@@ -21,7 +21,7 @@ type Match struct {
 	Receivers   []string          `json:"receivers,omitempty"`
 	Time        time.Time         `json:"time"`       // event time
 	ObservedAt  time.Time         `json:"observedAt"` // by the producer's clock
-	Occurrences int64             `json:"occurrences"`
+	Occurrences int64             `json:"occurrences" jsonschema:"minimum=1"`
 	Policy      Policy            `json:"policy"`
 	Evidence    Evidence          `json:"evidence"`
 }
@@ -29,10 +29,10 @@ type Match struct {
 // Policy is the part of a rule that the decider needs. It travels with the match, so that deciders need no rule files and
 // matcher and decider can't disagree about a rule's version. Durations are in nanoseconds.
 type Policy struct {
-	AtLeast      int64         `json:"atLeast"`                // occurrences within Within that make it fire; at least 1
-	Within       time.Duration `json:"within,omitempty"`       // 0: AtLeast is 1
-	Dedup        time.Duration `json:"dedup"`                  // a firing alert is repeated at most once in this time
-	ResolveAfter time.Duration `json:"resolveAfter,omitempty"` // quiet time after which it resolves; 0: when Dedup has passed
+	AtLeast      int64         `json:"atLeast" jsonschema:"minimum=1"` // occurrences within Within that make it fire; at least 1
+	Within       time.Duration `json:"within,omitempty"`               // 0: AtLeast is 1
+	Dedup        time.Duration `json:"dedup"`                          // a firing alert is repeated at most once in this time
+	ResolveAfter time.Duration `json:"resolveAfter,omitempty"`         // quiet time after which it resolves; 0: when Dedup has passed
 }
 
 // Evidence is a short view of the document that a page shows.
@@ -52,10 +52,11 @@ type Evidence struct {
 
 // Validate reports every problem of m at once.
 func (m *Match) Validate() error {
-	return required(map[string]bool{
-		"id": m.ID != "", "eventId": m.EventID != "", "cluster": m.Cluster != "", "rule": m.Rule != "", "fingerprint": m.Fingerprint != "",
-		"time": !m.Time.IsZero(), "occurrences (at least 1)": m.Occurrences > 0, "policy.atLeast (at least 1)": m.Policy.AtLeast > 0,
-	})
+	return required(
+		field{"id", m.ID != ""}, field{"eventId", m.EventID != ""}, field{"cluster", m.Cluster != ""}, field{"rule", m.Rule != ""},
+		field{"fingerprint", m.Fingerprint != ""}, field{"time", !m.Time.IsZero()},
+		field{"occurrences (at least 1)", m.Occurrences > 0}, field{"policy.atLeast (at least 1)", m.Policy.AtLeast > 0},
+	)
 }
 
 // DecodeMatch decodes and validates a value of matches.
@@ -79,7 +80,7 @@ type Alert struct {
 	Fingerprint string            `json:"fingerprint"`
 	Cluster     string            `json:"cluster"`
 	Rule        string            `json:"rule"`
-	Status      AlertStatus       `json:"status"`
+	Status      AlertStatus       `json:"status" jsonschema:"enum=firing,enum=repeated,enum=resolved"`
 	Seq         int64             `json:"seq"` // 0 for firing, growing with each record of this alert
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
@@ -92,9 +93,10 @@ type Alert struct {
 
 // Validate reports every problem of a at once.
 func (a *Alert) Validate() error {
-	return errors.Join(required(map[string]bool{
-		"id": a.ID != "", "fingerprint": a.Fingerprint != "", "cluster": a.Cluster != "", "rule": a.Rule != "", "startsAt": !a.StartsAt.IsZero(),
-	}), status(a.Status, AlertFiring, AlertRepeated, AlertResolved))
+	return errors.Join(required(
+		field{"id", a.ID != ""}, field{"fingerprint", a.Fingerprint != ""}, field{"cluster", a.Cluster != ""}, field{"rule", a.Rule != ""},
+		field{"startsAt", !a.StartsAt.IsZero()},
+	), status(a.Status, AlertFiring, AlertRepeated, AlertResolved))
 }
 
 // DecodeAlert decodes and validates a value of alerts.
@@ -107,7 +109,7 @@ type AlertState struct {
 	Cluster     string            `json:"cluster"`
 	Rule        string            `json:"rule"`
 	RuleHash    string            `json:"ruleHash"`
-	Status      AlertStatus       `json:"status"`
+	Status      AlertStatus       `json:"status" jsonschema:"enum=pending,enum=firing,enum=resolved"`
 	Group       map[string]string `json:"group,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
@@ -135,8 +137,8 @@ type WindowEntry struct {
 
 // Validate reports every problem of s at once.
 func (s *AlertState) Validate() error {
-	return errors.Join(required(map[string]bool{"fingerprint": s.Fingerprint != "", "cluster": s.Cluster != "", "rule": s.Rule != ""}),
-		status(s.Status, AlertPending, AlertFiring, AlertResolved))
+	return errors.Join(required(field{"fingerprint", s.Fingerprint != ""}, field{"cluster", s.Cluster != ""}, field{"rule", s.Rule != ""},
+		field{"policy.atLeast (at least 1)", s.Policy.AtLeast > 0}), status(s.Status, AlertPending, AlertFiring, AlertResolved))
 }
 
 // DecodeAlertState decodes and validates a value of alert-state.
@@ -158,7 +160,7 @@ const (
 type Notification struct {
 	AlertID  string    `json:"alertId"`
 	Receiver string    `json:"receiver"`
-	Delivery Delivery  `json:"delivery"`
+	Delivery Delivery  `json:"delivery" jsonschema:"enum=sent,enum=refused"`
 	SentAt   time.Time `json:"sentAt"`
 	Attempts int       `json:"attempts"`
 	Error    string    `json:"error,omitempty"`
@@ -166,10 +168,10 @@ type Notification struct {
 
 // Validate reports every problem of n at once.
 func (n *Notification) Validate() error {
-	return required(map[string]bool{
-		"alertId": n.AlertID != "", "receiver": n.Receiver != "", "sentAt": !n.SentAt.IsZero(),
-		"delivery (sent or refused)": n.Delivery == DeliverySent || n.Delivery == DeliveryRefused,
-	})
+	return required(
+		field{"alertId", n.AlertID != ""}, field{"receiver", n.Receiver != ""}, field{"sentAt", !n.SentAt.IsZero()},
+		field{"delivery (sent or refused)", n.Delivery == DeliverySent || n.Delivery == DeliveryRefused},
+	)
 }
 
 // DecodeNotification decodes and validates a value of notifications.
@@ -179,16 +181,6 @@ func DecodeNotification(b []byte) (*Notification, error) {
 
 // NotificationKey is the key of a notification.
 func NotificationKey(alertID, receiver string) string { return join(alertID, receiver) }
-
-func required(fields map[string]bool) error {
-	var errs []error
-	for name, ok := range fields {
-		if !ok {
-			errs = append(errs, fmt.Errorf("%s: is missing", name))
-		}
-	}
-	return errors.Join(errs...)
-}
 
 func status(got AlertStatus, allowed ...AlertStatus) error {
 	for _, a := range allowed {

@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 )
 
@@ -20,4 +21,21 @@ func decode[T any, P validator[T]](b []byte, what string) (*T, error) {
 		return nil, fmt.Errorf("decoding %s: %w", what, err)
 	}
 	return v, nil
+}
+
+// field is a required field and whether it is there.
+type field struct {
+	name  string
+	there bool
+}
+
+// required reports the fields that are missing, in the order given.
+func required(fields ...field) error {
+	var errs []error
+	for _, f := range fields {
+		if !f.there {
+			errs = append(errs, fmt.Errorf("%s: is missing", f.name))
+		}
+	}
+	return errors.Join(errs...)
 }

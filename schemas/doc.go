@@ -14,3 +14,5 @@
 //
 // Every service calls it. Times are UTC and have nanosecond precision in JSON (RFC 3339).
 package schemas
+
+//go:generate go run ./internal/generate -dir .

@@ -29,8 +29,8 @@ const (
 // inclusive: From is when the last revision before it was observed, To when the list that ended it was taken.
 type Gap struct {
 	Source        Source    `json:"source"`
-	Cause         GapCause  `json:"cause"`
-	Certainty     Certainty `json:"certainty"`
+	Cause         GapCause  `json:"cause" jsonschema:"enum=expired,enum=regression"`
+	Certainty     Certainty `json:"certainty" jsonschema:"enum=possible,enum=certain"`
 	From          time.Time `json:"from"`
 	To            time.Time `json:"to"`
 	Epoch         int64     `json:"epoch"`

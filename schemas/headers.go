@@ -57,7 +57,8 @@ func (e CloudEvent) Headers() []Header {
 	return h
 }
 
-// ParseHeaders reads the CloudEvent of a record; next yields each header's key and value. ID, type and time are required.
+// ParseHeaders reads the CloudEvent of a record; headers yields each header's key and value. ID, type and time are required;
+// a class, where there is one, must be valid, because it becomes part of an index's name. An error is final for these headers.
 func ParseHeaders(headers func(yield func(key string, value []byte) bool)) (CloudEvent, error) {
 	var e CloudEvent
 	var when string
@@ -75,9 +76,9 @@ func ParseHeaders(headers func(yield func(key string, value []byte) bool)) (Clou
 			e.Class = string(v)
 		}
 	}
-	for name, v := range map[string]string{HeaderID: e.ID, HeaderType: e.Type, HeaderTime: when} {
-		if v == "" {
-			return e, fmt.Errorf("header %s is missing", name)
+	for _, h := range []struct{ name, value string }{{HeaderID, e.ID}, {HeaderType, e.Type}, {HeaderTime, when}} {
+		if h.value == "" {
+			return e, fmt.Errorf("header %s is missing", h.name)
 		}
 	}
 	if len(e.ID) > MaxIDBytes {
@@ -88,5 +89,10 @@ func ParseHeaders(headers func(yield func(key string, value []byte) bool)) (Clou
 		return e, fmt.Errorf("header %s: %w", HeaderTime, err)
 	}
 	e.Time = t.UTC()
+	if e.Class != "" {
+		if err := ValidateClass(e.Class); err != nil {
+			return e, fmt.Errorf("header %s: %w", HeaderClass, err)
+		}
+	}
 	return e, nil
 }

@@ -21,7 +21,8 @@ func EventID(clusterUID string, epoch int64, objectUID, resourceVersion string) 
 }
 
 // ContainerID is the identity of one container's transition. instance is the container's runtime id, or its restart
-// count when it has none; state is "terminated" or "waiting".
+// count when it has none; state is "terminated" or "waiting". Only instance ("containerd://…") and reason, on either side of
+// the fixed set of states, may hold a '/', so that two transitions never share an id.
 func ContainerID(clusterUID, podUID, container, instance, state, reason string) string {
 	return join(clusterUID, podUID, container, instance, state, reason)
 }
@@ -35,7 +36,7 @@ func GapID(clusterUID string, epoch int64, source Source, listRV string) string 
 func GapKey(source Source) string { return join("gap", string(source)) }
 
 // Key is the key of a record about s: group/kind/namespace/name. The UID is left out, because components disagree on
-// a node's UID; empty parts stay, so that two subjects never share a key.
+// a node's UID; empty parts stay, so that two subjects with valid names (without '/') never share a key.
 func (s Subject) Key() string {
 	group, _, found := strings.Cut(s.APIVersion, "/")
 	if !found {
@@ -47,7 +48,7 @@ func (s Subject) Key() string {
 // RecordingClusterUID is the cluster UID of a recording that names none: a UUIDv5 of the cluster's name.
 func RecordingClusterUID(name string) string {
 	// The namespace is UUIDv5(DNS, "kubescribe"), written out so that it can never change.
-	ns := [16]byte{0x5e, 0x0b, 0x2c, 0x52, 0x6d, 0x9a, 0x5c, 0x1f, 0x8f, 0x4d, 0x6b, 0x1c, 0x75, 0x62, 0x65, 0x73}
+	ns := [16]byte{0x20, 0xf2, 0x59, 0x54, 0x1b, 0xd8, 0x51, 0xe7, 0x88, 0x1b, 0xf2, 0xf7, 0xed, 0xec, 0xad, 0x97}
 	h := sha1.New() //nolint:gosec // see the import
 	h.Write(ns[:])
 	h.Write([]byte(name))

@@ -50,21 +50,21 @@ type Subject struct {
 // Observation is one fact as the producer saw it: the value of the topic events.<c>.
 type Observation struct {
 	// ID is the fact's identity (ids.go).
-	ID      string  `json:"id"`
+	ID      string  `json:"id" jsonschema:"minLength=1,maxLength=512"`
 	Type    Type    `json:"type"`
 	Cluster Cluster `json:"cluster"`
 	Source  Source  `json:"source"`
 	Subject Subject `json:"subject"`
 	// Time is when it happened; for an Event series.lastObservedTime, else lastTimestamp, else eventTime, else
-	// creationTimestamp. A time more than an hour after ObservedAt is replaced by it, and TimeAdjusted is set.
+	// creationTimestamp. A time that is missing or more than an hour after ObservedAt is replaced by it, and TimeAdjusted is set.
 	Time         time.Time `json:"time"`
 	TimeAdjusted bool      `json:"timeAdjusted,omitempty"`
 	// ObservedAt is when the producer saw it, by the producer's clock.
 	ObservedAt time.Time `json:"observedAt"`
 	// Occurrences is how often it happened since the previous revision that was observed; nil when that is unknown.
-	Occurrences *int64 `json:"occurrences,omitempty"`
+	Occurrences *int64 `json:"occurrences,omitempty" jsonschema:"minimum=0"`
 	// Payload is the object as the API server gave it, without managedFields, or the source's own fact (Gap).
-	Payload json.RawMessage `json:"payload"`
+	Payload json.RawMessage `json:"payload" jsonschema:"type=object"`
 }
 
 // MaxFuture is how far a fact's time may lie after the time it was observed before it is not believed.
@@ -93,7 +93,7 @@ func (o *Observation) Validate() error {
 	check(!o.Time.IsZero(), "time: is missing")
 	check(!o.ObservedAt.IsZero(), "observedAt: is missing")
 	check(o.Occurrences == nil || *o.Occurrences >= 0, "occurrences: is negative")
-	check(len(o.Payload) > 0 && string(o.Payload) != "null", "payload: is missing")
+	check(len(o.Payload) > 0 && o.Payload[0] == '{', "payload: is not a JSON object")
 	if err := o.Cluster.Validate(); err != nil {
 		errs = append(errs, err)
 	}

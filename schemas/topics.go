@@ -82,7 +82,8 @@ const (
 	compactionMS = 6 * time.Hour
 )
 
-// ClusterSpecs are the topics of one cluster. partitions is the number for events, enriched and the dead letter.
+// ClusterSpecs are the topics of one cluster. partitions is the number for events and enriched; the checkpoints have one,
+// so that their order is total, and the dead letter has one, because it is read by people.
 func (t Topics) ClusterSpecs(cluster string, partitions int32) []TopicSpec {
 	return []TopicSpec{
 		deleting(t.Events(cluster), partitions, retainWeek),
