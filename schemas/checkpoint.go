@@ -29,11 +29,12 @@ type Checkpoint struct {
 // list. Whoever finds it goes on with the same list (read again at exactly ListRV) or, when the server can't give that any
 // more, with a newer one, from RV. No watch starts from an RV in mid-list.
 type ListProgress struct {
-	ListRV   string    `json:"listRV"`          // the resourceVersion of the list; the checkpoint's RV when it is through
-	ListedAt time.Time `json:"listedAt"`        // when it was taken; the upper bound of the gap
-	Floor    string    `json:"floor"`           // the checkpoint's RV before the list
-	Cause    GapCause  `json:"cause,omitempty"` // why the watch could not go on; "" for the very first list, which ends no gap
-	Emitted  int64     `json:"emitted"`         // revisions of this list that are in the topic
+	ListRV  string    `json:"listRV"`          // the resourceVersion of the list; the checkpoint's RV when it is through
+	AskedAt time.Time `json:"askedAt"`         // just before the list was asked for; the checkpoint's ObservedAt when it is through
+	Until   time.Time `json:"until"`           // just after its first page came; the upper bound of the gap
+	Floor   string    `json:"floor"`           // the checkpoint's RV before the list
+	Cause   GapCause  `json:"cause,omitempty"` // why the watch could not go on; "" for the very first list, which ends no gap
+	Emitted int64     `json:"emitted"`         // revisions of this list that are in the topic
 }
 
 // RecordingProgress says how much of a recording is in the topic.
