@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,18 @@ func decode[T any, P validator[T]](b []byte, what string) (*T, error) {
 		return nil, fmt.Errorf("decoding %s: %w", what, err)
 	}
 	return v, nil
+}
+
+// Encode encodes a value of a topic. It is encoding/json without the escapes for HTML, which would change the text of
+// messages and triple some of it.
+func Encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // field is a required field and whether it is there.

@@ -1,7 +1,6 @@
 package schemas
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -233,7 +232,7 @@ func (d *Document) Headers() []Header {
 }
 
 // Encode is the value of the record: the bytes that are indexed.
-func (d *Document) Encode() ([]byte, error) { return json.Marshal(d) }
+func (d *Document) Encode() ([]byte, error) { return Encode(d) }
 
 // DecodeDocument decodes and validates a value of enriched.<c>.
 func DecodeDocument(b []byte) (*Document, error) { return decode[Document](b, "document") }

@@ -1,7 +1,6 @@
 package schemas_test
 
 import (
-	"encoding/json"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -45,12 +44,12 @@ func fuzzDecoder(f *testing.F, name string) {
 			return
 		}
 		require.NoError(t, decoded.Validate())
-		once, err := json.Marshal(decoded)
+		once, err := schemas.Encode(decoded)
 		require.NoError(t, err, "decoded but does not encode")
 		require.NoError(t, validate(schema, once), "decoded but does not fit the JSON Schema")
 		again, err := value.Decode(once)
 		require.NoError(t, err)
-		twice, err := json.Marshal(again)
+		twice, err := schemas.Encode(again)
 		require.NoError(t, err)
 		require.Equal(t, string(once), string(twice))
 	})
