@@ -21,8 +21,9 @@ type Sources struct {
 }
 
 // Load fills target, a pointer to a struct with koanf tags that holds the defaults, from the sources. It reports every
-// problem at once, each with the file and line, the variable or the flag that it is in, as one UsageError; then target is
-// as it was. It does not validate values: the sections' own Validate does.
+// problem at once, each with the file and line, the variable or the flag that it is in, as one UsageError; target then
+// holds what could be read, so that the caller can report what is wrong with that in the same breath. It does not validate
+// values: the sections' own Validate does.
 func Load(target any, s Sources) error {
 	root := tree(reflect.TypeOf(target))
 	k := koanf.New(".")
@@ -45,11 +46,11 @@ func Load(target any, s Sources) error {
 	problems = append(problems, bad...)
 	load(confmap.Provider(values, "."))
 
+	if err := k.UnmarshalWithConf("", target, koanf.UnmarshalConf{DecoderConfig: decoderConfig(target, false)}); err != nil {
+		problems = append(problems, fmt.Errorf("reading the configuration: %w", err))
+	}
 	if len(problems) > 0 {
 		return &UsageError{Err: errors.Join(problems...)}
-	}
-	if err := k.UnmarshalWithConf("", target, koanf.UnmarshalConf{DecoderConfig: decoderConfig(target, false)}); err != nil {
-		return &UsageError{Err: fmt.Errorf("reading the configuration: %w", err)}
 	}
 	return nil
 }
