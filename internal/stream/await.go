@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -25,13 +26,15 @@ func awaitTopics(ctx context.Context, cfg Config, d Deps, group string, topics [
 	var patience patience
 	asked := time.Now()
 	for retry := newBackoff(); ctx.Err() == nil; {
-		_, err := describe(ctx, cl, topics)
-		if err == nil {
+		_, missing, err := describe(ctx, cl, topics)
+		if err == nil && len(missing) == 0 {
 			return nil
 		}
+		if err == nil {
+			err = missingTopics(missing)
+		}
 		// A topic that was created this moment may not be known to every broker.
-		var missing *configError
-		if errors.As(err, &missing) && time.Since(asked) > missingPatience || patience.over(err, false) {
+		if len(missing) > 0 && time.Since(asked) > missingPatience || patience.over(err, false) {
 			return fmt.Errorf("starting group %s: %w", group, explain("", err))
 		}
 		health.set("kafka", err.Error())
@@ -49,8 +52,8 @@ type described struct {
 	partitions []kmsg.MetadataResponseTopicPartition // by number
 }
 
-// describe asks a broker, not a cache, about topics. A missing one is a configError. With no topics it only asks for an answer.
-func describe(ctx context.Context, cl *kgo.Client, topics []string) (map[string]described, error) {
+// describe asks a broker, not a cache, about topics. With no topics it only asks for an answer.
+func describe(ctx context.Context, cl *kgo.Client, topics []string) (found map[string]described, missing []string, err error) {
 	req := kmsg.NewPtrMetadataRequest()
 	req.Topics = []kmsg.MetadataRequestTopic{}
 	for _, t := range topics {
@@ -60,23 +63,29 @@ func describe(ctx context.Context, cl *kgo.Client, topics []string) (map[string]
 	}
 	resp, err := req.RequestWith(ctx, cl)
 	if err != nil {
-		return nil, fmt.Errorf("asking for topics: %w", err)
+		return nil, nil, fmt.Errorf("asking for topics: %w", err)
 	}
-	found := map[string]described{}
-	var missing, other []error
+	found = map[string]described{}
 	for _, t := range resp.Topics {
 		if t.Topic == nil {
 			continue
 		}
-		switch err := kerr.ErrorForCode(t.ErrorCode); {
-		case errors.Is(err, kerr.UnknownTopicOrPartition):
-			missing = append(missing, &configError{fmt.Sprintf("topic %s does not exist: create it with `kubescribe topics apply`", *t.Topic)})
-		case err != nil:
-			other = append(other, fmt.Errorf("topic %s: %w", *t.Topic, err))
+		switch failed := kerr.ErrorForCode(t.ErrorCode); {
+		case errors.Is(failed, kerr.UnknownTopicOrPartition):
+			missing = append(missing, *t.Topic)
+		case failed != nil:
+			err = errors.Join(err, fmt.Errorf("topic %s: %w", *t.Topic, failed))
 		default:
 			slices.SortFunc(t.Partitions, func(a, b kmsg.MetadataResponseTopicPartition) int { return int(a.Partition - b.Partition) })
 			found[*t.Topic] = described{t.TopicID, t.Partitions}
 		}
 	}
-	return found, errors.Join(append(missing, other...)...)
+	return found, missing, err
+}
+
+func missingTopics(names []string) error {
+	if len(names) == 1 {
+		return &configError{fmt.Sprintf("topic %s does not exist: create it with `kubescribe topics apply`", names[0])}
+	}
+	return &configError{fmt.Sprintf("topics %s do not exist: create them with `kubescribe topics apply`", strings.Join(names, ", "))}
 }

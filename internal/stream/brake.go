@@ -50,10 +50,10 @@ type brake struct {
 	accepted int64
 }
 
-// try looks at a batch that was handled with the poison given. With ok the batch may be dead-lettered and committed, and counts
-// from then on; otherwise nothing changes.
-func (b *brake) try(records []*kgo.Record, poison map[*kgo.Record]Poison) (ok bool) {
-	next := b.window
+// try looks at a batch that was handled with the poison given, and changes nothing. With ok the batch may be dead-lettered and
+// committed; the caller then sets the window that is returned.
+func (b *brake) try(records []*kgo.Record, poison map[*kgo.Record]Poison) (next window, ok bool) {
+	next = b.window
 	for _, r := range records {
 		if r.Offset < b.accepted {
 			continue
@@ -61,16 +61,15 @@ func (b *brake) try(records []*kgo.Record, poison map[*kgo.Record]Poison) (ok bo
 		_, bad := poison[r]
 		next.add(bad)
 		if bad && next.tripped() {
-			return false
+			return b.window, false
 		}
 	}
-	b.window = next
-	return true
+	return next, true
 }
 
-func (b *brake) reason(group, topic string, partition int32) string {
+func stoppedReason(group string, tp topicPartition) string {
 	return fmt.Sprintf("stopped: more than 5 %% of its last records are poison; see `kubescribe deadletter list`, "+
-		"mend the cause, or go on with `kubescribe deadletter accept %s/%d --group %s`", topic, partition, group)
+		"mend the cause, or go on with `kubescribe deadletter accept %s --group %s`", tp, group)
 }
 
 // acceptedGroup is the shadow group, without members, whose committed offsets say up to where poison is accepted.
@@ -106,12 +105,12 @@ func Accept(ctx context.Context, cfg Config, d Deps, group, topic string, partit
 }
 
 // acceptedOffset is the offset that was accepted for the partition, 0 if none.
-func acceptedOffset(ctx context.Context, cl *kgo.Client, group, topic string, partition int32) (int64, error) {
+func acceptedOffset(ctx context.Context, cl *kgo.Client, group string, tp topicPartition) (int64, error) {
 	offsets, err := kadm.NewClient(cl).FetchOffsets(ctx, acceptedGroup(group))
 	if err != nil {
 		return 0, fmt.Errorf("reading what is accepted: %w", err)
 	}
-	if o, ok := offsets.Lookup(topic, partition); ok && o.Err == nil {
+	if o, ok := offsets.Lookup(tp.topic, tp.partition); ok && o.Err == nil {
 		return max(o.At, 0), nil
 	}
 	return 0, nil

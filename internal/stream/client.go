@@ -49,6 +49,7 @@ func options(cfg Config, d Deps, role string) ([]kgo.Opt, error) {
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchMaxBytes(batchMaxBytes),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+		kgo.RecordPartitioner(partitioner{kgo.StickyKeyPartitioner(nil)}),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// Start and reset both say "the oldest record": the reset's own default is one minute ago, a silent gap.
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),

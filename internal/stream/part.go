@@ -126,8 +126,12 @@ func (p *part) finish(batch []*kgo.Record) bool {
 		if !ok {
 			return false
 		}
-		if p.passes(batch, poison) {
-			return p.bury(batch, poison)
+		if next, passes := p.passes(batch, poison); passes {
+			if !p.bury(batch, poison) {
+				return false
+			}
+			p.brake.window = next
+			return true
 		}
 		if again := p.wait(batch, poison); !again {
 			return false
@@ -203,15 +207,13 @@ func (p *part) sleep(d time.Duration) bool {
 }
 
 // passes asks the brake, and before it says no, whether somebody accepted the poison.
-func (p *part) passes(batch []*kgo.Record, poison map[*kgo.Record]Poison) bool {
-	if p.brake.try(batch, poison) {
-		return true
+func (p *part) passes(batch []*kgo.Record, poison map[*kgo.Record]Poison) (window, bool) {
+	if next, ok := p.brake.try(batch, poison); ok {
+		return next, true
 	}
-	accepted, err := acceptedOffset(p.ctx, p.c.cl, p.c.o.Group, p.tp.topic, p.tp.partition)
-	if err != nil || accepted <= p.brake.accepted {
-		return false
+	if accepted, err := acceptedOffset(p.ctx, p.c.cl, p.c.o.Group, p.tp); err == nil {
+		p.brake.accepted = max(p.brake.accepted, accepted)
 	}
-	p.brake.accepted = accepted
 	return p.brake.try(batch, poison)
 }
 
@@ -226,7 +228,7 @@ const (
 func (p *part) wait(batch []*kgo.Record, poison map[*kgo.Record]Poison) bool {
 	gauge := p.c.m.stopped.WithLabelValues(p.c.o.Group, p.tp.topic, fmt.Sprint(p.tp.partition))
 	gauge.Set(1)
-	reason := p.brake.reason(p.c.o.Group, p.tp.topic, p.tp.partition)
+	reason := stoppedReason(p.c.o.Group, p.tp)
 	p.c.health.set(p.tp.String(), reason)
 	p.c.d.Log.Error("partition stopped", "group", p.c.o.Group, "topic", p.tp.topic, "partition", p.tp.partition,
 		"offset", batch[0].Offset, "poison", len(poison), "err", reason)
@@ -234,7 +236,7 @@ func (p *part) wait(batch []*kgo.Record, poison map[*kgo.Record]Poison) bool {
 		if !p.sleep(acceptedEvery) {
 			return false
 		}
-		accepted, err := acceptedOffset(p.ctx, p.c.cl, p.c.o.Group, p.tp.topic, p.tp.partition)
+		accepted, err := acceptedOffset(p.ctx, p.c.cl, p.c.o.Group, p.tp)
 		if err == nil && accepted > p.brake.accepted {
 			p.brake.accepted = accepted
 			break
