@@ -1,0 +1,22 @@
+// Package decision says when an alert fires, repeats and resolves: the decider's rules as pure functions of what is known
+// of one group (schemas.AlertState) and what comes next (a schemas.Match, or time that passes).
+//
+// It has no I/O and reads no clock: the wall clock is an argument, and it only starts timers. Counts, windows, repeats,
+// StartsAt and EndsAt follow event time, so that a replay decides as the live run did.
+//
+// # Guarantees
+//
+// A match counts once for as long as the group's state is kept (Keep after its last match): a repeated record changes
+// nothing. So that this needs no unbounded memory, a match counts only if its id could not have been forgotten; what is
+// older is Late and changes nothing either. While an alert is pending that is an hour (PendingLateness), so that no page is
+// lost when partitions are read at different speeds; while it fires, Lateness.
+//
+// Matches that come out of order by at most Lateness lead to the same alert as in order: the same firing, the same resolve,
+// with the same StartsAt, EndsAt and Count on the resolve. (Firing does not wait for stragglers, so its own StartsAt can be
+// later than the resolve's.) The exception is a quiet stretch that is within Lateness of the resolve time: it may be judged
+// either way.
+//
+// Nothing given to a function is changed; results share no memory with it that is written to.
+//
+// The alerter's decide loop calls it; so will `kubescribe rules test` and `rules replay`.
+package decision

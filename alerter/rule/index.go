@@ -1,0 +1,192 @@
+package rule
+
+import (
+	"slices"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/parser"
+)
+
+// field is a field of Env that rules are indexed by.
+type field int
+
+const (
+	byReason field = iota
+	byKind
+	byNamespace
+	byEventType
+	byType
+	fieldCount
+)
+
+var indexed = map[string]field{"reason": byReason, "kind": byKind, "namespace": byNamespace, "event_type": byEventType, "type": byType}
+
+func (e *Env) at(f field) string {
+	switch f {
+	case byReason:
+		return e.Reason
+	case byKind:
+		return e.Kind
+	case byNamespace:
+		return e.Namespace
+	case byEventType:
+		return e.EventType
+	case byType:
+		return e.Type
+	}
+	return ""
+}
+
+// requirements are the fields of which an expression surely needs one of some constants: `reason == "BackOff" and count > 3`
+// can only be true for a document whose reason is BackOff. What it does not see through, it leaves out.
+func requirements(text string) map[field][]string {
+	tree, err := parser.Parse(text)
+	if err != nil {
+		return nil // the text has compiled, so this is a difference within the library: then nothing is required
+	}
+	return required(tree.Node)
+}
+
+func required(n ast.Node) map[field][]string {
+	b, ok := n.(*ast.BinaryNode)
+	if !ok {
+		return nil
+	}
+	switch b.Operator {
+	case "==":
+		if f, value, ok := equality(b.Left, b.Right); ok {
+			return map[field][]string{f: {value}}
+		}
+		if f, value, ok := equality(b.Right, b.Left); ok {
+			return map[field][]string{f: {value}}
+		}
+	case "in":
+		if f, values, ok := membership(b); ok {
+			return map[field][]string{f: values}
+		}
+	case "and", "&&":
+		return both(required(b.Left), required(b.Right))
+	case "or", "||":
+		return either(required(b.Left), required(b.Right))
+	}
+	return nil
+}
+
+func equality(name, value ast.Node) (field, string, bool) {
+	id, ok := name.(*ast.IdentifierNode)
+	if !ok {
+		return 0, "", false
+	}
+	s, isText := value.(*ast.StringNode)
+	f, known := indexed[id.Value]
+	if !isText || !known {
+		return 0, "", false
+	}
+	return f, s.Value, true
+}
+
+func membership(b *ast.BinaryNode) (field, []string, bool) {
+	list, ok := b.Right.(*ast.ArrayNode)
+	if !ok {
+		return 0, nil, false
+	}
+	var f field
+	var values []string
+	for _, n := range list.Nodes {
+		g, v, ok := equality(b.Left, n)
+		if !ok {
+			return 0, nil, false
+		}
+		f, values = g, append(values, v)
+	}
+	return f, values, len(values) > 0
+}
+
+// both holds when a and b hold: for a field that both require, the values that both allow.
+func both(a, b map[field][]string) map[field][]string {
+	all := map[field][]string{}
+	for f, values := range a {
+		all[f] = values
+	}
+	for f, values := range b {
+		if had, ok := all[f]; ok {
+			values = slices.DeleteFunc(slices.Clone(had), func(v string) bool { return !slices.Contains(values, v) })
+		}
+		all[f] = values
+	}
+	return all
+}
+
+// either holds when a or b holds: only what both require is required.
+func either(a, b map[field][]string) map[field][]string {
+	all := map[field][]string{}
+	for f, values := range a {
+		if other, ok := b[f]; ok {
+			all[f] = slices.Compact(slices.Sorted(slices.Values(slices.Concat(values, other))))
+		}
+	}
+	return all
+}
+
+// index is a tree: each level asks for one field and goes on with the rules that its value allows, and with those that
+// don't care about it. So a document meets only the rules that could match.
+type index struct {
+	rules  []*Rule
+	field  field
+	values map[string]*index
+	rest   *index
+}
+
+// worthIt is how many rules must require a field before a level for it costs less than it saves.
+const worthIt = 3
+
+func newIndex(rules []*Rule, used [fieldCount]bool) *index {
+	best, most := field(-1), worthIt-1
+	for f := range fieldCount {
+		n := 0
+		for _, r := range rules {
+			if _, ok := r.required[f]; ok && !used[f] {
+				n++
+			}
+		}
+		if n > most {
+			best, most = f, n
+		}
+	}
+	if best < 0 {
+		return &index{rules: rules}
+	}
+	used[best] = true
+	var rest []*Rule
+	values := map[string][]*Rule{}
+	for _, r := range rules {
+		required, ok := r.required[best]
+		if !ok {
+			rest = append(rest, r)
+		}
+		for _, v := range required {
+			values[v] = append(values[v], r)
+		}
+	}
+	ix := &index{field: best, values: make(map[string]*index, len(values))}
+	for v, rs := range values {
+		ix.values[v] = newIndex(rs, used)
+	}
+	if len(rest) > 0 {
+		ix.rest = newIndex(rest, used)
+	}
+	return ix
+}
+
+// each calls fn for every rule that could match e, each once.
+func (ix *index) each(e *Env, fn func(*Rule)) {
+	for ix != nil {
+		for _, r := range ix.rules {
+			fn(r)
+		}
+		if v, ok := ix.values[e.at(ix.field)]; ok && len(ix.values) > 0 {
+			v.each(e, fn)
+		}
+		ix = ix.rest
+	}
+}
