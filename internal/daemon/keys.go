@@ -4,6 +4,8 @@ import (
 	"encoding"
 	"reflect"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // Key is one setting of a configuration.
@@ -19,6 +21,8 @@ type Key struct {
 	// Owner and Field are the struct and its field, for the generated reference.
 	Owner reflect.Type
 	Field string
+	// Default is the value in the struct that Keys was given, as YAML on one line; "" for elements of lists and maps.
+	Default string
 }
 
 // node is one place in the tree of known keys. A section has children; a list or map of sections has an element; a leaf
@@ -102,20 +106,46 @@ func fields(t reflect.Type) func(func(field) bool) {
 // and map values included.
 func Keys(target any) []Key {
 	var out []Key
-	var walk func(n *node)
-	walk = func(n *node) {
+	var walk func(n *node, v reflect.Value)
+	walk = func(n *node, v reflect.Value) {
+		for v.Kind() == reflect.Pointer {
+			v = v.Elem()
+		}
 		if n.children == nil && n.key.Path != "" {
-			out = append(out, n.key)
+			k := n.key
+			k.Default = oneLine(v, k.Secret)
+			out = append(out, k)
 		}
 		for _, name := range n.order {
-			walk(n.children[name])
+			c := n.children[name]
+			field := reflect.Value{}
+			if v.IsValid() {
+				field = v.FieldByName(c.key.Field)
+			}
+			walk(c, field)
 		}
 		if n.elem != nil && n.elem.children != nil {
-			walk(n.elem)
+			walk(n.elem, reflect.Value{})
 		}
 	}
-	walk(tree(reflect.TypeOf(target)))
+	walk(tree(reflect.TypeOf(target)), reflect.ValueOf(target))
 	return out
+}
+
+func oneLine(v reflect.Value, secret bool) string {
+	if !v.IsValid() {
+		return ""
+	}
+	y, err := encode(v, secret)
+	if err != nil {
+		return ""
+	}
+	y.Style |= yaml.FlowStyle
+	b, err := yaml.Marshal(y)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
 }
 
 func join(path, name string) string {
