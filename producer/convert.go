@@ -1,0 +1,121 @@
+package producer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	kjson "k8s.io/apimachinery/pkg/util/json"
+
+	"kubescribe/schemas"
+)
+
+// FromEvent is the observation of one revision of an Event, seen at observedAt. It is pure; the payload is a new encoding of
+// ev, and ev loses its managedFields.
+func FromEvent(ev *corev1.Event, cluster schemas.Cluster, epoch int64, observedAt time.Time) (*schemas.Observation, error) {
+	ev.APIVersion, ev.Kind = "v1", "Event" // typed objects from protobuf have neither
+	ev.ManagedFields = nil
+	payload, err := encodeJSON(ev)
+	if err != nil {
+		return nil, fmt.Errorf("encoding event: %w", err)
+	}
+	return observe(ev, payload, cluster, epoch, observedAt)
+}
+
+// FromJSON is the observation of one revision of an Event in JSON, as a recording has it. The payload keeps fields that this
+// build doesn't know. A zero observedAt means that nobody noted when it arrived: then it is the Event's own time, so that the
+// same recording gives the same observation whenever it is played.
+func FromJSON(raw []byte, cluster schemas.Cluster, epoch int64, observedAt time.Time) (*schemas.Observation, error) {
+	ev, err := decodeEvent(raw)
+	if err != nil {
+		return nil, err
+	}
+	payload, err := cleanPayload(raw)
+	if err != nil {
+		return nil, err
+	}
+	if observedAt.IsZero() {
+		observedAt = EventTime(ev)
+	}
+	return observe(ev, payload, cluster, epoch, observedAt)
+}
+
+// EventTime is when ev happened last: series.lastObservedTime, else lastTimestamp, else eventTime, else creationTimestamp. It
+// is zero when ev has none of them.
+func EventTime(ev *corev1.Event) time.Time {
+	switch {
+	case ev.Series != nil && !ev.Series.LastObservedTime.IsZero():
+		return ev.Series.LastObservedTime.UTC()
+	case !ev.LastTimestamp.IsZero():
+		return ev.LastTimestamp.UTC()
+	case !ev.EventTime.IsZero():
+		return ev.EventTime.UTC()
+	}
+	return ev.CreationTimestamp.UTC()
+}
+
+func observe(ev *corev1.Event, payload json.RawMessage, cluster schemas.Cluster, epoch int64, observedAt time.Time) (*schemas.Observation, error) {
+	switch {
+	case ev.UID == "" || strings.Contains(string(ev.UID), "/"):
+		return nil, fmt.Errorf("metadata.uid: %q is no UID", ev.UID)
+	case ev.ResourceVersion == "" || strings.Contains(ev.ResourceVersion, "/"):
+		return nil, fmt.Errorf("metadata.resourceVersion: %q is no resourceVersion", ev.ResourceVersion)
+	case observedAt.IsZero():
+		return nil, errors.New("the event has no time: none of series.lastObservedTime, lastTimestamp, eventTime and metadata.creationTimestamp is set")
+	}
+	o := &schemas.Observation{
+		ID:      schemas.EventID(cluster.UID, epoch, string(ev.UID), ev.ResourceVersion),
+		Type:    schemas.TypeEvent,
+		Cluster: cluster,
+		Source:  schemas.SourceEvents,
+		Subject: schemas.Subject{
+			APIVersion: ev.InvolvedObject.APIVersion, Kind: ev.InvolvedObject.Kind,
+			Namespace: ev.InvolvedObject.Namespace, Name: ev.InvolvedObject.Name,
+			UID: string(ev.InvolvedObject.UID), ResourceVersion: ev.InvolvedObject.ResourceVersion,
+			FieldPath: ev.InvolvedObject.FieldPath,
+		},
+		Payload: payload,
+	}
+	if len(o.ID) > schemas.MaxIDBytes {
+		return nil, fmt.Errorf("the id has %d bytes, at most %d are allowed", len(o.ID), schemas.MaxIDBytes)
+	}
+	o.SetTime(EventTime(ev), observedAt)
+	return o, nil
+}
+
+func decodeEvent(raw []byte) (*corev1.Event, error) {
+	ev := new(corev1.Event)
+	if err := kjson.Unmarshal(raw, ev); err != nil {
+		return nil, fmt.Errorf("decoding event: %w", err)
+	}
+	return ev, nil
+}
+
+// cleanPayload leaves out managedFields, and names the version and kind that items of a list don't repeat.
+func cleanPayload(raw []byte) (json.RawMessage, error) {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &object); err != nil {
+		return nil, fmt.Errorf("decoding event: %w", err)
+	}
+	if m, ok := object["metadata"]; ok {
+		var metadata map[string]json.RawMessage
+		if err := json.Unmarshal(m, &metadata); err != nil {
+			return nil, fmt.Errorf("decoding event: metadata: %w", err)
+		}
+		delete(metadata, "managedFields")
+		clean, err := encodeJSON(metadata)
+		if err != nil {
+			return nil, fmt.Errorf("encoding event: metadata: %w", err)
+		}
+		object["metadata"] = clean
+	}
+	object["apiVersion"], object["kind"] = json.RawMessage(`"v1"`), json.RawMessage(`"Event"`)
+	payload, err := encodeJSON(object)
+	if err != nil {
+		return nil, fmt.Errorf("encoding event: %w", err)
+	}
+	return payload, nil
+}

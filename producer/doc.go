@@ -1,0 +1,42 @@
+// Package producer turns what a cluster's API server shows into records: every revision of every core/v1 Event becomes one
+// Observation in the topic events.<cluster>. Run watches a live cluster; Replay plays a recording through the same
+// conversion and the same transactions.
+//
+// It is not an informer and keeps no objects: memory holds the batch that is about to be written, and, while a list is
+// emitted, at most list_buffer_bytes of encoded records. It enriches nothing and filters nothing.
+//
+// # What it guarantees
+//
+// Each revision is in the topic exactly once, for readers that read committed, through crashes, failover and expiry. Records
+// and checkpoint are written in one transaction; a new active producer fences the old one before it reads the checkpoint.
+// Revisions that were superseded while the API server could not be watched from the checkpoint on, and only those, may be
+// missing; each such stretch of time is written down as a gap with its bounds. A resume that the server can serve writes none.
+//
+// A deletion, also by TTL, and a bookmark are no revisions: they move the checkpoint and emit nothing.
+//
+// Order holds for the revisions of one object, and across the Events of one involved object within an unbroken watch. A list is
+// emitted in the order of resourceVersion.
+//
+// # What it knows of the API server
+//
+// Events have no watch cache and get no periodic bookmarks, and etcd forgets old revisions every five minutes. So silence is no
+// sign of life: after a minute of it the producer lists, and when nothing is newer than the checkpoint it moves the checkpoint
+// to the list's resourceVersion, so that an idle cluster does not grow too old to resume. It never emits from such a list: what is
+// newer must come through a watch, which shows every revision and not only the last. resourceVersions are compared as numbers,
+// within Events only.
+//
+// # Payload
+//
+// The payload of a live Event is core/v1 as this build of client-go knows it: objects travel as protobuf, a seventh of
+// the CPU time of JSON, so a field that a newer API server adds is missing until client-go is updated. The Event API has been
+// stable since Kubernetes 1.19. A recording's payload is the recorded JSON with all its fields. managedFields are left out.
+// An Event that would make a record larger than 3 MiB loses text, never its record (shrink.go).
+//
+// # Leadership and exit
+//
+// Run holds the Lease while it writes. Losing it, being fenced, or a commit of unknown outcome ends the session, not the
+// process: what is buffered is dropped, the writer closed, and Run starts over at the Lease. The Lease only decides who tries; the
+// transactional id decides who may write, so a paused leader that wakes up can't harm.
+//
+// cmd/kubescribe calls Run and Replay; `local` calls both with the Lease off.
+package producer

@@ -1,0 +1,169 @@
+package producer
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"kubescribe/schemas"
+)
+
+const (
+	// restEvery is how long a checkpoint that covers no records may wait for its transaction.
+	restEvery = 5 * time.Second
+	// lastWrite is how long a transaction that has begun may go on when the producer is told to stop.
+	lastWrite = 10 * time.Second
+)
+
+// transactor writes records all or none: stream.Writer, or a test's.
+type transactor interface {
+	Write(ctx context.Context, records []*kgo.Record) error
+	Close()
+}
+
+// fact is what the metrics need of a record.
+type fact struct {
+	kind schemas.Type
+	time time.Time
+}
+
+// output collects records and writes them with the checkpoint that covers them, one transaction at a time; while one is
+// written, the next is filled. It belongs to one goroutine. After an error it is spent.
+type output struct {
+	w     transactor
+	limit BatchConfig
+	m     *metrics
+	now   func() time.Time
+	// checkpoints is the topic of checkpoints and key the checkpoint's key.
+	checkpoints, key string
+
+	records []*kgo.Record
+	facts   []fact
+	bytes   int
+	cp      *schemas.Checkpoint // covers records and everything before; nil: nothing to write
+
+	timer *time.Timer // runs while something waits
+	armed time.Time   // when it will fire
+	late  bool        // it fired while a transaction was being written
+	sent  chan error  // the transaction that is being written; nil: none
+}
+
+func newOutput(w transactor, limit BatchConfig, topic, key string, m *metrics, now func() time.Time) *output {
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	return &output{w: w, limit: limit, checkpoints: topic, key: key, m: m, now: now, timer: timer}
+}
+
+// add buffers a record and the checkpoint that holds once it is written. It blocks while the buffer is full.
+func (o *output) add(ctx context.Context, r *kgo.Record, f fact, cp schemas.Checkpoint) error {
+	o.records, o.facts, o.bytes, o.cp = append(o.records, r), append(o.facts, f), o.bytes+recordSize(r), &cp
+	if len(o.records) >= o.limit.MaxRecords || o.bytes >= o.limit.MaxBytes {
+		return o.flush(ctx)
+	}
+	o.arm(o.limit.MaxAge)
+	return nil
+}
+
+// move notes a checkpoint that covers no new record. It is written with the next record, or after some seconds.
+func (o *output) move(cp schemas.Checkpoint) {
+	o.cp = &cp
+	o.arm(restEvery)
+}
+
+func (o *output) arm(d time.Duration) {
+	at := time.Now().Add(d)
+	if !o.armed.IsZero() && !at.Before(o.armed) {
+		return
+	}
+	o.armed = at
+	o.timer.Reset(d)
+}
+
+// due fires when what is buffered is old enough to be written; the caller then calls expire.
+func (o *output) due() <-chan time.Time { return o.timer.C }
+
+func (o *output) expire(ctx context.Context) {
+	o.armed = time.Time{}
+	if o.sent != nil {
+		o.late = true
+		return
+	}
+	o.start(ctx)
+}
+
+// done yields the result of the transaction that is being written; the caller then calls finish.
+func (o *output) done() <-chan error { return o.sent }
+
+func (o *output) finish(ctx context.Context, err error) error {
+	o.sent = nil
+	if err == nil && o.late {
+		o.start(ctx)
+	}
+	return err
+}
+
+// flush starts the writing of what is buffered, after the end of the transaction before it.
+func (o *output) flush(ctx context.Context) error {
+	if o.sent != nil {
+		o.late = false
+		if err := o.finish(ctx, <-o.sent); err != nil {
+			return err
+		}
+	}
+	o.start(ctx)
+	return nil
+}
+
+// drain returns when everything is in Kafka, or with the error because of which it may not be.
+func (o *output) drain(ctx context.Context) error {
+	if err := o.flush(ctx); err != nil || o.sent == nil {
+		return err
+	}
+	return o.finish(ctx, <-o.sent)
+}
+
+func (o *output) start(ctx context.Context) {
+	o.late, o.armed = false, time.Time{}
+	o.timer.Stop()
+	if o.cp == nil {
+		return
+	}
+	records, facts, cp := o.records, o.facts, *o.cp
+	o.records, o.facts, o.bytes, o.cp = nil, nil, 0, nil
+	sent := make(chan error, 1)
+	o.sent = sent
+	go func() { sent <- o.write(ctx, records, facts, cp) }()
+}
+
+func (o *output) write(ctx context.Context, records []*kgo.Record, facts []fact, cp schemas.Checkpoint) error {
+	ctx, cancel := lingering(ctx, lastWrite)
+	defer cancel()
+	r, err := checkpointRecord(o.checkpoints, o.key, cp)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := o.w.Write(ctx, append(records, r)); err != nil {
+		return fmt.Errorf("writing %d records and the checkpoint: %w", len(records), err)
+	}
+	o.m.committed(facts, cp.ObservedAt, o.now(), time.Since(began))
+	return nil
+}
+
+// close waits for a transaction that is being written and closes the writer. What is buffered is dropped.
+func (o *output) close() {
+	o.timer.Stop()
+	if o.sent != nil {
+		<-o.sent
+	}
+	o.w.Close()
+}
+
+// lingering is a context that ends d after ctx has ended.
+func lingering(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d, cancel) })
+	return longer, func() { stop(); cancel() }
+}
