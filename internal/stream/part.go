@@ -18,6 +18,8 @@ type part struct {
 	signal chan struct{}
 	ended  chan struct{}
 	brake  brake
+	// handler is that of this assignment.
+	handler Handler
 
 	// Under c.mu. bytes includes the batch in hand.
 	queue  []*kgo.Record
@@ -41,6 +43,9 @@ func (p *part) wake() {
 func (p *part) run() {
 	defer close(p.ended)
 	defer p.cancel()
+	if !p.restore() {
+		return
+	}
 	for {
 		batch, bytes := p.take()
 		if batch == nil || !p.finish(batch) {
@@ -49,6 +54,33 @@ func (p *part) run() {
 		last := batch[len(batch)-1]
 		p.c.commits.add(p, kgo.EpochOffset{Epoch: last.LeaderEpoch, Offset: last.Offset + 1}, len(batch))
 		p.release(bytes)
+	}
+}
+
+// restore gets the handler of this assignment; false means that the worker must end.
+func (p *part) restore() bool {
+	p.handler = p.c.handler
+	if p.c.o.Assigned == nil {
+		return true
+	}
+	for retry := newBackoff(); ; {
+		h, err := p.c.o.Assigned(p.ctx, p.tp.topic, p.tp.partition)
+		switch {
+		case p.ctx.Err() != nil:
+			return false
+		case err == nil:
+			p.c.health.set(p.tp.String(), "")
+			p.handler = h
+			return true
+		}
+		p.c.health.set(p.tp.String(), "restoring: "+err.Error())
+		p.c.m.retries.WithLabelValues(p.c.o.Group, "restore").Inc()
+		wait := retry.next(err)
+		p.c.d.Log.Warn("restoring state failed; tried again", "group", p.c.o.Group, "topic", p.tp.topic, "partition", p.tp.partition,
+			"wait", wait, "err", err)
+		if !p.sleep(wait) {
+			return false
+		}
 	}
 }
 
@@ -189,7 +221,7 @@ func (p *part) call(batch []*kgo.Record) (err error, ran bool) {
 	}
 	defer func() { <-p.c.slots }()
 	begin := time.Now()
-	err = p.c.handler(p.ctx, Batch{Topic: p.tp.topic, Partition: p.tp.partition, Records: batch})
+	err = p.handler(p.ctx, Batch{Topic: p.tp.topic, Partition: p.tp.partition, Records: batch})
 	p.c.m.seconds.WithLabelValues(p.c.o.Group).Observe(time.Since(begin).Seconds())
 	return err, true
 }
