@@ -40,7 +40,7 @@ type ListProgress struct {
 // RecordingProgress says how much of a recording is in the topic.
 type RecordingProgress struct {
 	SHA256 string `json:"sha256"` // of the whole file
-	Lines  int64  `json:"lines"`  // lines that are through
+	Lines  int64  `json:"lines"`  // lines, or items of a list, that are through
 }
 
 // Validate reports every problem of c at once.
@@ -98,3 +98,6 @@ func CheckpointKey(s Source) string { return string(s) }
 
 // ObjectStateKey is the key of an object's state in checkpoints.<c>.
 func ObjectStateKey(s Source, uid string) string { return join(string(s), uid) }
+
+// RecordingKey is the key of the checkpoint of the recording whose file has this SHA-256.
+func RecordingKey(sha256 string) string { return join("recording", sha256) }
