@@ -75,11 +75,11 @@ type TopicSpec struct {
 const MaxMessageBytes = 4 << 20
 
 const (
-	day          = 24 * time.Hour
-	retainWeek   = 7 * day
-	retainMonth  = 30 * day
-	segmentMS    = time.Hour
-	compactionMS = 6 * time.Hour
+	day           = 24 * time.Hour
+	retainWeek    = 7 * day
+	retainMonth   = 30 * day
+	segmentAge    = time.Hour
+	compactionLag = 6 * time.Hour
 )
 
 // ClusterSpecs are the topics of one cluster. partitions is the number for events and enriched; the checkpoints have one,
@@ -116,7 +116,7 @@ func deleting(name string, partitions int32, keep time.Duration) TopicSpec {
 
 func compacting(name string, partitions int32) TopicSpec {
 	return TopicSpec{Name: name, Partitions: partitions, Keyed: true, Configs: map[string]string{
-		"cleanup.policy": "compact", "segment.ms": millis(segmentMS), "max.compaction.lag.ms": millis(compactionMS),
+		"cleanup.policy": "compact", "segment.ms": millis(segmentAge), "max.compaction.lag.ms": millis(compactionLag),
 		"max.message.bytes": fmt.Sprint(MaxMessageBytes), "unclean.leader.election.enable": "false",
 	}}
 }
