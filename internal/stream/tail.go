@@ -128,20 +128,14 @@ func follow(ctx context.Context, cl *kgo.Client, o ReadOptions, numbers []int32,
 	}
 }
 
-// Produce writes records, idempotent and acknowledged by all in-sync replicas, but not in one transaction: for tools and tests. It
-// blocks until all are acknowledged; after an error some may be there.
+// Produce writes records as a Producer does, with a client of its own: for tools and tests.
 func Produce(ctx context.Context, cfg Config, d Deps, records ...*kgo.Record) error {
-	cl, err := newClient(cfg, d.withDefaults(), "produce")
+	p, err := OpenProducer(cfg, d, "produce")
 	if err != nil {
 		return err
 	}
-	defer cl.Close()
-	for _, res := range cl.ProduceSync(ctx, records...) {
-		if res.Err != nil {
-			return fmt.Errorf("producing: %w", explain("topic "+res.Record.Topic, res.Err))
-		}
-	}
-	return nil
+	defer p.Close()
+	return p.Produce(ctx, records...)
 }
 
 // Lag is how many offsets a group has not committed below the last stable offsets of the partitions it has committed or is
