@@ -95,7 +95,7 @@ func (a artifact) ensure(ctx context.Context) (string, error) {
 // lockFile takes an exclusive lock that the kernel releases when the process ends, however it ends.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("making the cache directory: %w", err)
+		return nil, fmt.Errorf("making the lock's directory: %w", err)
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -115,6 +115,16 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// exclusively runs f while no other process runs one on the same dir, which it creates.
+func exclusively(ctx context.Context, dir string, f func() error) error {
+	unlock, err := lockFile(ctx, filepath.Join(dir, "start.lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return f()
 }
 
 // hashOf is a short key over named contents.

@@ -55,19 +55,19 @@ func StartElasticsearch(ctx context.Context, dir string, opts ...ElasticsearchOp
 	if err != nil {
 		return nil, err
 	}
-	for _, opt := range opts {
-		opt.applyElasticsearch(e)
-	}
-	if err := e.server.open(); err != nil {
-		return nil, err
-	}
-	if e.server.running() {
-		return nil, fmt.Errorf("starting elasticsearch: already running with PID %d on %s", e.server.pid, e.Dir)
-	}
 	if err := Prepare(ctx, PartElasticsearch); err != nil {
 		return nil, err
 	}
-	if err := settle(e.Dir, elasticsearchPorts, func(ports map[string]int) error { return e.start(ctx, ports) }); err != nil {
+	err = exclusively(ctx, e.Dir, func() error {
+		if err := e.server.requireStopped(); err != nil {
+			return err
+		}
+		for _, opt := range opts {
+			opt.applyElasticsearch(e)
+		}
+		return settle(e.Dir, elasticsearchPorts, func(ports map[string]int) error { return e.start(ctx, ports) })
+	})
+	if err != nil {
 		return nil, err
 	}
 	return e, nil
@@ -96,14 +96,9 @@ func OpenElasticsearch(dir string) (*Elasticsearch, error) {
 // Kill sends SIGKILL and waits until the node is gone.
 func (e *Elasticsearch) Kill() error { return e.server.kill() }
 
-// Restart starts a node that was killed or stopped on its own ports and data, and returns when its primary shards serve.
-func (e *Elasticsearch) Restart(ctx context.Context) error {
-	ports, err := loadPorts(e.Dir, elasticsearchPorts...)
-	if err != nil {
-		return err
-	}
-	return e.start(ctx, ports)
-}
+// Restart starts a node that was killed or stopped as it was started before, on its own ports and data, and returns when its
+// primary shards serve.
+func (e *Elasticsearch) Restart(ctx context.Context) error { return e.serve(ctx) }
 
 // Stop shuts the node down cleanly; after 20 seconds it kills it. It returns when the node is gone.
 func (e *Elasticsearch) Stop() error { return e.server.stop(20 * time.Second) }
@@ -174,6 +169,7 @@ func newElasticsearch(dir string) (*Elasticsearch, error) {
 	}, nil
 }
 
+// start configures the node for these ports and runs it.
 func (e *Elasticsearch) start(ctx context.Context, ports map[string]int) error {
 	java, version, err := findJava()
 	if err != nil {
@@ -202,10 +198,16 @@ func (e *Elasticsearch) start(ctx context.Context, ports map[string]int) error {
 	}
 	classPath := filepath.Join(node, "classes") + ":" + filepath.Join(jars, "lib", "*")
 	e.server.argv = slices.Concat(jvm, []string{"-cp", classPath, "org.elasticsearch.node.EmbeddedNode", home})
+	e.URL = "http://" + loopback(ports["http"])
+	return e.serve(ctx)
+}
+
+// serve runs the node as it is configured and waits until it answers.
+func (e *Elasticsearch) serve(ctx context.Context) error {
 	if err := e.server.start(); err != nil {
 		return err
 	}
-	e.PID, e.URL = e.server.pid, "http://"+loopback(ports["http"])
+	e.PID = e.server.pid
 	ctx, cancel := context.WithTimeout(ctx, 120*time.Second)
 	defer cancel()
 	return e.server.await(ctx, func(ctx context.Context) error {

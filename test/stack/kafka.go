@@ -60,19 +60,19 @@ func StartKafka(ctx context.Context, dir string, opts ...KafkaOption) (*Kafka, e
 	if err != nil {
 		return nil, err
 	}
-	for _, opt := range opts {
-		opt.applyKafka(k)
-	}
-	if err := k.server.open(); err != nil {
-		return nil, err
-	}
-	if k.server.running() {
-		return nil, fmt.Errorf("starting kafka: already running with PID %d on %s", k.server.pid, k.Dir)
-	}
 	if err := Prepare(ctx, PartKafka); err != nil {
 		return nil, err
 	}
-	if err := settle(k.Dir, kafkaPorts, func(ports map[string]int) error { return k.start(ctx, ports) }); err != nil {
+	err = exclusively(ctx, k.Dir, func() error {
+		if err := k.server.requireStopped(); err != nil {
+			return err
+		}
+		for _, opt := range opts {
+			opt.applyKafka(k)
+		}
+		return settle(k.Dir, kafkaPorts, func(ports map[string]int) error { return k.start(ctx, ports) })
+	})
+	if err != nil {
 		return nil, err
 	}
 	return k, nil
@@ -101,14 +101,9 @@ func OpenKafka(dir string) (*Kafka, error) {
 // Kill sends SIGKILL and waits until the broker is gone.
 func (k *Kafka) Kill() error { return k.server.kill() }
 
-// Restart starts a broker that was killed or stopped on its own ports and data, and returns when it serves.
-func (k *Kafka) Restart(ctx context.Context) error {
-	ports, err := loadPorts(k.Dir, kafkaPorts...)
-	if err != nil {
-		return err
-	}
-	return k.start(ctx, ports)
-}
+// Restart starts a broker that was killed or stopped as it was started before, on its own ports and data, and returns when it
+// serves.
+func (k *Kafka) Restart(ctx context.Context) error { return k.serve(ctx) }
 
 // Stop shuts the broker down cleanly; after 20 seconds it kills it. It returns when the broker is gone.
 func (k *Kafka) Stop() error { return k.server.stop(20 * time.Second) }
@@ -132,6 +127,7 @@ func newKafka(dir string) (*Kafka, error) {
 	return &Kafka{Dir: dir, heap: 512, properties: map[string]string{}, server: process{name: "kafka", dir: dir}}, nil
 }
 
+// start configures the broker for these ports and runs it.
 func (k *Kafka) start(ctx context.Context, ports map[string]int) error {
 	java, _, err := findJava()
 	if err != nil {
@@ -156,10 +152,16 @@ func (k *Kafka) start(ctx context.Context, ports map[string]int) error {
 		java, "-Xms" + size, "-Xmx" + size, "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
 		"-Djava.awt.headless=true",
 	}, jvm, []string{"kafka.Kafka", k.path("server.properties")})
+	k.Bootstrap = loopback(ports["broker"])
+	return k.serve(ctx)
+}
+
+// serve runs the broker as it is configured and waits until it answers.
+func (k *Kafka) serve(ctx context.Context) error {
 	if err := k.server.start(); err != nil {
 		return err
 	}
-	k.PID, k.Bootstrap = k.server.pid, loopback(ports["broker"])
+	k.PID = k.server.pid
 	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(k.Bootstrap))

@@ -78,26 +78,24 @@ func StartKubernetes(ctx context.Context, dir string, opts ...KubernetesOption) 
 			return nil, fmt.Errorf("unknown component %q: choose from %s", name, strings.Join(Components(), ", "))
 		}
 	}
-	for _, name := range Components() {
-		p := process{name: name, dir: k.Dir}
-		if err := p.open(); err != nil {
-			return nil, err
-		}
-		if p.running() {
-			return nil, fmt.Errorf("starting kubernetes: %s is already running with PID %d on %s", name, p.pid, k.Dir)
-		}
-	}
 	if err := Prepare(ctx, PartKubernetes); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	err = settle(k.Dir, kubernetesPorts, func(ports map[string]int) error {
-		err := k.start(ctx, ports)
-		if err != nil {
-			err = errors.Join(err, k.killAll())
+	err = exclusively(ctx, k.Dir, func() error {
+		for _, name := range Components() {
+			if err := (&process{name: name, dir: k.Dir}).requireStopped(); err != nil {
+				return err
+			}
 		}
-		return err
+		return settle(k.Dir, kubernetesPorts, func(ports map[string]int) error {
+			err := k.start(ctx, ports)
+			if err != nil {
+				err = errors.Join(err, k.killAll())
+			}
+			return err
+		})
 	})
 	if err != nil {
 		return nil, err
@@ -105,7 +103,8 @@ func StartKubernetes(ctx context.Context, dir string, opts ...KubernetesOption) 
 	return k, nil
 }
 
-// OpenKubernetes finds a control plane that another process started on dir. It returns an error if no API server runs there.
+// OpenKubernetes finds a control plane that another process started on dir. It returns an error if no component runs there; one
+// that died can be restarted.
 func OpenKubernetes(dir string) (*Kubernetes, error) {
 	k, err := newKubernetes(dir)
 	if err != nil {
@@ -143,7 +142,7 @@ func (k *Kubernetes) Kill(component string) error {
 	return c.kill()
 }
 
-// Restart starts one component that was killed, with the same command on the same data, and returns when it serves.
+// Restart starts one component that was killed or died, with the same command on the same data, and returns when it serves.
 func (k *Kubernetes) Restart(ctx context.Context, component string) error {
 	c, err := k.component(component)
 	if err != nil {
@@ -226,10 +225,10 @@ func (k *Kubernetes) start(ctx context.Context, ports map[string]int) error {
 			return fmt.Errorf("clearing etcd's data: %w", err)
 		}
 	}
-	if err := (pki{k.path("pki")}).create(); err != nil {
+	if err := k.assemble(ports); err != nil {
 		return err
 	}
-	if err := k.assemble(ports); err != nil {
+	if err := k.writeFiles(); err != nil {
 		return err
 	}
 	client, err := k.httpClient()

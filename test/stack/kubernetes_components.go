@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// assemble fills in the addresses and the components' commands, and writes the files that they read.
+// assemble fills in the addresses and the components' commands.
 func (k *Kubernetes) assemble(ports map[string]int) error {
 	cache, err := kubernetesBinaries().dir()
 	if err != nil {
@@ -17,15 +17,6 @@ func (k *Kubernetes) assemble(ports map[string]int) error {
 	k.EtcdEndpoint = "http://" + loopback(ports["etcd"])
 	k.Kubeconfig = k.path("admin.kubeconfig")
 	keys := pki{k.path("pki")}
-	for _, identity := range []string{"admin", "controller-manager", "scheduler", "kwok"} {
-		if err := keys.kubeconfig(k.path(identity+".kubeconfig"), identity, k.Server); err != nil {
-			return err
-		}
-	}
-	kwok, err := writeKwok(k.Dir)
-	if err != nil {
-		return err
-	}
 	tls := []string{"--tls-cert-file=" + keys.path("apiserver.crt"), "--tls-private-key-file=" + keys.path("apiserver.key")}
 	k.components = nil
 	add := func(name, healthz string, flags ...[]string) {
@@ -38,8 +29,22 @@ func (k *Kubernetes) assemble(ports map[string]int) error {
 	add("kube-apiserver", k.Server+"/readyz", k.apiserverFlags(keys), tls)
 	add("kube-controller-manager", "https://"+loopback(ports["controller-manager"])+"/healthz", k.controllerManagerFlags(keys), tls)
 	add("kube-scheduler", "https://"+loopback(ports["scheduler"])+"/readyz", k.schedulerFlags(), tls)
-	add("kwok", "https://"+loopback(ports["kwok"])+"/healthz", k.kwokFlags(kwok), tls)
+	add("kwok", "https://"+loopback(ports["kwok"])+"/healthz", k.kwokFlags(), tls)
 	return nil
+}
+
+// writeFiles writes what the components read.
+func (k *Kubernetes) writeFiles() error {
+	keys := pki{k.path("pki")}
+	if err := keys.create(); err != nil {
+		return err
+	}
+	for _, identity := range []string{"admin", "controller-manager", "scheduler", "kwok"} {
+		if err := keys.kubeconfig(k.path(identity+".kubeconfig"), identity, k.Server); err != nil {
+			return err
+		}
+	}
+	return writeKwok(k.Dir)
 }
 
 func (k *Kubernetes) etcdFlags() []string {
@@ -85,10 +90,10 @@ func (k *Kubernetes) schedulerFlags() []string {
 	}
 }
 
-func (k *Kubernetes) kwokFlags(config string) []string {
+func (k *Kubernetes) kwokFlags() []string {
 	address := loopback(k.ports["kwok"])
 	return []string{
-		"--kubeconfig=" + k.path("kwok.kubeconfig"), "--config=" + config, "--manage-nodes-with-label-selector=type=kwok",
+		"--kubeconfig=" + k.path("kwok.kubeconfig"), "--config=" + k.path("kwok.yaml"), "--manage-nodes-with-label-selector=type=kwok",
 		"--node-ip=127.0.0.1", fmt.Sprint("--node-port=", k.ports["kwok"]), "--server-address=" + address,
 		"--node-lease-duration-seconds=8", "--cidr=10.244.0.0/16",
 	}

@@ -84,21 +84,20 @@ func kwokConfig(logs string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// writeKwok writes KWOK's configuration and log fixtures into dir and returns the configuration's path.
-func writeKwok(dir string) (string, error) {
+// writeKwok writes KWOK's configuration and log fixtures into dir.
+func writeKwok(dir string) error {
 	for _, name := range []string{"current.log", "previous.log"} {
 		content, err := podLogs.ReadFile("kubernetes/logs/" + name)
 		if err != nil {
-			return "", err
+			return err
 		}
 		if err := writeFile(filepath.Join(dir, "pod-logs", name), content, 0o644); err != nil {
-			return "", err
+			return err
 		}
 	}
 	config, err := kwokConfig(filepath.Join(dir, "pod-logs"))
 	if err != nil {
-		return "", err
+		return err
 	}
-	path := filepath.Join(dir, "kwok.yaml")
-	return path, writeFile(path, config, 0o644)
+	return writeFile(filepath.Join(dir, "kwok.yaml"), config, 0o644)
 }

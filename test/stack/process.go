@@ -32,16 +32,18 @@ type process struct {
 }
 
 // pidFile is what a PID file holds. The command is compared with the running one before any signal is sent, because a PID
-// is reused.
+// is reused. The file stays when the process ends: it tells how to start it again.
 type pidFile struct {
-	PID  int      `json:"pid"`
-	Argv []string `json:"argv"`
+	PID      int      `json:"pid"`
+	Argv     []string `json:"argv"`
+	Detached bool     `json:"detached,omitempty"`
 }
 
 func (p *process) pidPath() string { return filepath.Join(p.dir, p.name+".pid") }
 func (p *process) logPath() string { return filepath.Join(p.dir, "log", p.name+".log") }
 
-// open finds the process that was started on dir by anybody. A missing PID file is no error: the process is not running.
+// open finds the process that was started on dir by anybody; one that has died since can be started again as it was. A missing PID
+// file is no error: the process is not running.
 func (p *process) open() error {
 	b, err := os.ReadFile(p.pidPath())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -56,8 +58,18 @@ func (p *process) open() error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if runs(f.PID, f.Argv) {
-		p.pid, p.argv = f.PID, f.Argv
+	p.pid, p.argv, p.detached = f.PID, f.Argv, f.Detached
+	return nil
+}
+
+// requireStopped is an error when anybody runs the process on its dir.
+func (p *process) requireStopped() error {
+	found := process{name: p.name, dir: p.dir}
+	if err := found.open(); err != nil {
+		return err
+	}
+	if found.running() {
+		return fmt.Errorf("starting %s: already running with PID %d on %s", p.name, found.pid, p.dir)
 	}
 	return nil
 }
@@ -86,6 +98,9 @@ func (p *process) start() error {
 	if p.running() {
 		return fmt.Errorf("starting %s: already running with PID %d on %s", p.name, p.pid, p.dir)
 	}
+	if len(p.argv) == 0 {
+		return fmt.Errorf("starting %s: it was never started on %s", p.name, p.dir)
+	}
 	if err := os.MkdirAll(filepath.Dir(p.logPath()), 0o755); err != nil {
 		return fmt.Errorf("starting %s: %w", p.name, err)
 	}
@@ -113,7 +128,7 @@ func (p *process) start() error {
 	p.mu.Lock()
 	p.pid, p.exited, p.logStart = cmd.Process.Pid, exited, info.Size()
 	p.mu.Unlock()
-	b, err := json.Marshal(pidFile{PID: cmd.Process.Pid, Argv: p.argv})
+	b, err := json.Marshal(pidFile{PID: cmd.Process.Pid, Argv: p.argv, Detached: p.detached})
 	if err == nil {
 		err = writeFile(p.pidPath(), b, 0o644)
 	}
@@ -192,9 +207,6 @@ func (p *process) end(sig syscall.Signal, wait time.Duration) error {
 			return fmt.Errorf("stopping %s (PID %d): still there %s after %s", p.name, p.pid, wait, sig)
 		}
 		time.Sleep(10 * time.Millisecond)
-	}
-	if err := os.Remove(p.pidPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("removing PID file: %w", err)
 	}
 	return nil
 }

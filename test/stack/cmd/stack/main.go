@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"kubescribe/test/stack"
 )
@@ -89,23 +90,38 @@ func up(ctx context.Context, dir string, parts []string) error {
 	if err := stack.Prepare(ctx, parts...); err != nil {
 		return err
 	}
+	var group errgroup.Group // all of it: one part that fails does not stop the others half-way
 	for _, part := range parts {
-		at := filepath.Join(dir, part)
-		var err error
-		switch {
-		case len(status(dir, []string{part})) > 0:
-		case part == stack.PartKafka:
-			_, err = stack.StartKafka(ctx, at, stack.Detached())
-		case part == stack.PartElasticsearch:
-			_, err = stack.StartElasticsearch(ctx, at, stack.Detached())
-		case part == stack.PartKubernetes:
-			_, err = stack.StartKubernetes(ctx, at, stack.Detached())
+		group.Go(func() error { return start(ctx, part, filepath.Join(dir, part)) })
+	}
+	return group.Wait()
+}
+
+// start starts a part, or what is missing of it.
+func start(ctx context.Context, part, dir string) error {
+	var err error
+	switch part {
+	case stack.PartKafka:
+		if _, missing := stack.OpenKafka(dir); missing != nil {
+			_, err = stack.StartKafka(ctx, dir, stack.Detached())
 		}
-		if err != nil {
-			return err
+	case stack.PartElasticsearch:
+		if _, missing := stack.OpenElasticsearch(dir); missing != nil {
+			_, err = stack.StartElasticsearch(ctx, dir, stack.Detached())
+		}
+	case stack.PartKubernetes:
+		k, missing := stack.OpenKubernetes(dir)
+		if missing != nil {
+			_, err = stack.StartKubernetes(ctx, dir, stack.Detached())
+			break
+		}
+		for _, component := range stack.Components() {
+			if k.PID(component) == 0 {
+				err = errors.Join(err, k.Restart(ctx, component))
+			}
 		}
 	}
-	return nil
+	return err
 }
 
 func down(_ context.Context, dir string, parts []string) error {
