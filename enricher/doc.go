@@ -1,0 +1,21 @@
+// Package enricher turns observations into documents: it consumes events.<c>, asks the API server of that cluster whose
+// the involved object is, and produces enriched.<c>, where the value of a record is the document that is indexed.
+//
+// It is not a filter and not a store: one record in is one record out under the same key, or one dead letter, and all
+// that it remembers can be thrown away.
+//
+// What it guarantees:
+//   - Consume, transform and produce are one transaction (stream.RunTransform): read committed, each observation is in
+//     enriched.<c> exactly once, in the order of its key.
+//   - Context never blocks the stream. All look-ups of a batch share one deadline (Config.LookupTimeout). What is not
+//     known by then is absent, and kubescribe.enrichment says what is missing and why. An API server that is away, slow
+//     or forbidding changes documents, never readiness.
+//   - No document can break the limits behind it: every string that comes from a cluster is bounded, and
+//     kubescribe.truncated names the fields that were cut. The largest possible document is below 3 MiB.
+//   - Secrets are never read, and pods are never held in memory: of any object only its metadata is asked for.
+//
+// Enrich, MessageHash and everything they call are pure: no I/O, no clock, no logger. Objects is the one door to the API
+// server; Recorded stands in for it when a recording is played.
+//
+// cmd/kubescribe calls Run and NewObjects.
+package enricher

@@ -1,0 +1,150 @@
+package enricher
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+)
+
+// unwatched kinds change too often to be watched for the few events that they have: a node's lease every ten seconds,
+// endpoints with every probe. Their objects are asked for one by one.
+var unwatched = map[schema.GroupResource]bool{
+	{Group: "coordination.k8s.io", Resource: "leases"}:      true,
+	{Group: "", Resource: "endpoints"}:                      true,
+	{Group: "discovery.k8s.io", Resource: "endpointslices"}: true,
+}
+
+// watchedKind is the cache of one kind, kept up to date by a reflector.
+type watchedKind struct {
+	*kindCache
+	// patience is until when look-ups wait for the cache to fill.
+	patience time.Time
+	// healthy says that the last list or watch succeeded: what is not in the cache is not there.
+	healthy atomic.Bool
+}
+
+// full reports whether the cache has been filled once.
+func (k *watchedKind) full() bool {
+	select {
+	case <-k.synced:
+		return true
+	default:
+		return false
+	}
+}
+
+// watches starts a reflector for each kind when it is first asked for. It is safe for concurrent use.
+type watches struct {
+	ctx      context.Context // ends the reflectors
+	client   metadata.Interface
+	now      func() time.Time
+	keep     time.Duration
+	syncWait time.Duration
+	perms    *permissions
+	metrics  *metrics
+
+	mu    sync.RWMutex
+	kinds map[schema.GroupResource]*watchedKind
+}
+
+// of returns the cache of r's objects, nil for a kind that is not watched.
+func (w *watches) of(r resource) *watchedKind {
+	gr := r.GroupResource()
+	w.mu.RLock()
+	k := w.kinds[gr]
+	w.mu.RUnlock()
+	if k != nil || unwatched[gr] {
+		return k
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if k := w.kinds[gr]; k != nil {
+		return k
+	}
+	k = &watchedKind{kindCache: newKindCache(w.now, w.keep), patience: w.now().Add(w.syncWait)}
+	w.kinds[gr] = k
+	w.metrics.kinds.Set(float64(len(w.kinds)))
+	// client-go's own lines would tell in other words, and again and again, what is reported here once.
+	ctx := klog.NewContext(w.ctx, logr.Discard())
+	quiet := logr.Discard()
+	reflector := cache.NewReflectorWithOptions(w.listWatch(r, k), &metav1.PartialObjectMetadata{}, k.kindCache,
+		cache.ReflectorOptions{Name: "kubescribe-enricher/" + gr.String(), Logger: &quiet})
+	go reflector.RunWithContext(ctx)
+	return k
+}
+
+// listWatch lists and watches the metadata of r in all namespaces, and notes how that went.
+func (w *watches) listWatch(r resource, k *watchedKind) cache.ListerWatcher {
+	note := func(verb string, err error) {
+		outcome := outcomeOf(err)
+		w.metrics.request(verb, outcome)
+		k.healthy.Store(err == nil)
+		switch outcome {
+		case outcomeForbidden:
+			w.perms.denied(r, "list", "watch")
+		case outcomeOK:
+			w.perms.granted(r, "list", "watch")
+		}
+	}
+	return cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			list, err := w.client.Resource(r.GroupVersionResource).List(ctx, o)
+			note("list", err)
+			return list, err
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			i, err := w.client.Resource(r.GroupVersionResource).Watch(ctx, o)
+			note("watch", err)
+			return i, err
+		},
+	}, w.client)
+}
+
+// count sums up what is remembered.
+func (w *watches) count() (live, deleted int) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	for _, k := range w.kinds {
+		l, d := k.size()
+		live, deleted = live+l, deleted+d
+	}
+	return live, deleted
+}
+
+// How a request to the API server ended.
+const (
+	outcomeOK          = "ok"
+	outcomeNotFound    = "not_found"
+	outcomeForbidden   = "forbidden"
+	outcomeFailed      = "failed"      // the API server answered with another error
+	outcomeUnreachable = "unreachable" // no answer, or that it can't answer now
+)
+
+// outcomeOf is the one place that judges an error of the API server.
+func outcomeOf(err error) string {
+	switch status := apierrors.APIStatus(nil); {
+	case err == nil:
+		return outcomeOK
+	case apierrors.IsNotFound(err):
+		return outcomeNotFound
+	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
+		return outcomeForbidden
+	case apierrors.IsServiceUnavailable(err), apierrors.IsTooManyRequests(err), apierrors.IsTimeout(err), apierrors.IsServerTimeout(err),
+		apierrors.IsInternalError(err):
+		return outcomeUnreachable
+	case asStatus(err, &status):
+		return outcomeFailed
+	}
+	return outcomeUnreachable
+}
