@@ -18,7 +18,7 @@ import (
 func FromEvent(ev *corev1.Event, cluster schemas.Cluster, epoch int64, observedAt time.Time) (*schemas.Observation, error) {
 	ev.APIVersion, ev.Kind = "v1", "Event" // typed objects from protobuf have neither
 	ev.ManagedFields = nil
-	payload, err := encodeJSON(ev)
+	payload, err := schemas.Encode(ev)
 	if err != nil {
 		return nil, fmt.Errorf("encoding event: %w", err)
 	}
@@ -106,14 +106,14 @@ func cleanPayload(raw []byte) (json.RawMessage, error) {
 			return nil, fmt.Errorf("decoding event: metadata: %w", err)
 		}
 		delete(metadata, "managedFields")
-		clean, err := encodeJSON(metadata)
+		clean, err := schemas.Encode(metadata)
 		if err != nil {
 			return nil, fmt.Errorf("encoding event: metadata: %w", err)
 		}
 		object["metadata"] = clean
 	}
 	object["apiVersion"], object["kind"] = json.RawMessage(`"v1"`), json.RawMessage(`"Event"`)
-	payload, err := encodeJSON(object)
+	payload, err := schemas.Encode(object)
 	if err != nil {
 		return nil, fmt.Errorf("encoding event: %w", err)
 	}

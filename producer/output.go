@@ -36,7 +36,7 @@ type output struct {
 	limit BatchConfig
 	m     *metrics
 	now   func() time.Time
-	// checkpoints is the topic of checkpoints and key the checkpoint's key.
+	// checkpoints is the topic of checkpoints and key the checkpoint's key; without a key none is written.
 	checkpoints, key string
 
 	records []*kgo.Record
@@ -140,13 +140,16 @@ func (o *output) start(ctx context.Context) {
 func (o *output) write(ctx context.Context, records []*kgo.Record, facts []fact, cp schemas.Checkpoint) error {
 	ctx, cancel := lingering(ctx, lastWrite)
 	defer cancel()
-	r, err := checkpointRecord(o.checkpoints, o.key, cp)
-	if err != nil {
-		return err
+	if o.key != "" {
+		r, err := checkpointRecord(o.checkpoints, o.key, cp)
+		if err != nil {
+			return err
+		}
+		records = append(records, r)
 	}
 	began := time.Now()
-	if err := o.w.Write(ctx, append(records, r)); err != nil {
-		return fmt.Errorf("writing %d records and the checkpoint: %w", len(records), err)
+	if err := o.w.Write(ctx, records); err != nil {
+		return fmt.Errorf("writing %d records with the checkpoint: %w", len(records), err)
 	}
 	o.m.committed(facts, cp.ObservedAt, o.now(), time.Since(began))
 	return nil

@@ -1,8 +1,6 @@
 package producer
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -10,20 +8,9 @@ import (
 	"kubescribe/schemas"
 )
 
-// encodeJSON is json.Marshal without the escapes for HTML, which would change the text of messages and triple some.
-func encodeJSON(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
-
-// observationRecord is o as a record of the topic, with the key given. o is shortened when it is too large.
+// observationRecord is o as a record of the topic, with the key given.
 func observationRecord(topic, key string, o *schemas.Observation) (*kgo.Record, error) {
-	value, err := encodeJSON(o)
+	value, err := schemas.Encode(o)
 	if err != nil {
 		return nil, fmt.Errorf("encoding observation %s: %w", o.ID, err)
 	}
@@ -50,7 +37,7 @@ func eventRecord(topic string, o *schemas.Observation) (r *kgo.Record, shrunk bo
 
 // checkpointRecord is c under the key given.
 func checkpointRecord(topic, key string, c schemas.Checkpoint) (*kgo.Record, error) {
-	value, err := encodeJSON(c)
+	value, err := schemas.Encode(c)
 	if err != nil {
 		return nil, fmt.Errorf("encoding checkpoint: %w", err)
 	}

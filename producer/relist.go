@@ -193,7 +193,7 @@ func (s *session) gap(l schemas.ListProgress) *schemas.Gap {
 }
 
 func gapObservation(g *schemas.Gap, cluster schemas.Cluster, now time.Time) (*schemas.Observation, error) {
-	payload, err := encodeJSON(g)
+	payload, err := schemas.Encode(g)
 	if err != nil {
 		return nil, fmt.Errorf("encoding gap: %w", err)
 	}

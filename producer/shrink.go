@@ -48,7 +48,7 @@ func shrink(o *schemas.Observation) error {
 		related := clipReference(*ev.Related)
 		small.Related = &related
 	}
-	if o.Payload, err = encodeJSON(small); err != nil {
+	if o.Payload, err = schemas.Encode(small); err != nil {
 		return fmt.Errorf("shortening an event: %w", err)
 	}
 	s := &o.Subject

@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/watch"
-
 )
 
 // ending is how a watch ended; it is a metric's label.
@@ -201,4 +200,3 @@ func (f *follower) survey(ctx context.Context) (ending, error) {
 	f.d.Health.Set(component, "")
 	return "", nil
 }
-
