@@ -19,7 +19,7 @@ func Drained(ctx context.Context, cfg Config, d Deps, group string, topics ...st
 	}
 	defer cl.Close()
 	adm := kadm.NewClient(cl)
-	committed, err := adm.FetchOffsets(ctx, group)
+	committed, err := groupOffsets(ctx, cl, group)
 	if err != nil {
 		return false, fmt.Errorf("reading the offsets of group %s: %w", group, explain("", err))
 	}
