@@ -136,7 +136,8 @@ log: {level: info, format: text}
 kafka: {brokers: [%q]}
 topics: {partitions: 6, replication: 1}
 kubernetes: {kubeconfig: %q}
-elasticsearch: {addresses: [%q], replicas: 0}
+elasticsearch: {addresses: [%q]}
+producer: {lease: {namespace: default}}
 alerter:
   rules: %q
   receivers:

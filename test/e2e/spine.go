@@ -37,13 +37,13 @@ groups:
   rules:
   - alert: CrashLoop
     expr: reason == "BackOff" && type == "Warning"
-    group_by: [cluster, namespace, workload]
+    group_by: [namespace, workload]
     count: {at_least: 3, within: 5m}
     dedup: 1h
     resolve: {after: 1h}
     notify: [hook]
     annotations:
-      summary: '{{ .namespace }}/{{ .workload }} is in a crash loop'
+      summary: '{{ .Namespace }}/{{ .Workload }} is in a crash loop'
 `
 
 const crashingDeployment = `
