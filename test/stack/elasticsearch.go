@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"archive/zip"
 	"context"
 	"embed"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -32,6 +34,7 @@ type Elasticsearch struct {
 
 	heap     int // MiB
 	settings map[string]string
+	training []string // JVM flags of the start that makes elasticsearchWarm
 	server   process
 }
 
@@ -156,7 +159,54 @@ func compileNode(ctx context.Context, sources []string, texts [][]byte, dir stri
 		}
 		args = append(args, path)
 	}
-	return runTool(ctx, dir, nil, javac, args...)
+	if err := runTool(ctx, dir, nil, javac, args...); err != nil {
+		return err
+	}
+	return packJar(filepath.Join(dir, "classes"), filepath.Join(dir, "node.jar"))
+}
+
+// packJar packs a folder of classes: a JVM's class archive takes in jars only.
+func packJar(classes, path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("packing %s: %w", path, err)
+	}
+	z := zip.NewWriter(f)
+	if err := errors.Join(z.AddFS(os.DirFS(classes)), z.Close(), f.Close()); err != nil {
+		return fmt.Errorf("packing %s: %w", path, err)
+	}
+	return nil
+}
+
+// elasticsearchWarm holds the node's class archive.
+func elasticsearchWarm(java jvm) artifact {
+	key := hashOf([]byte(elasticsearchNode().key), []byte(java.build))
+	return artifact{name: "elasticsearch-warm-" + key, key: key, make: func(ctx context.Context, tmp string) error {
+		defer reportStep("starting Elasticsearch once, to keep its classes")()
+		run := filepath.Join(tmp, "run")
+		e, err := newElasticsearch(run)
+		if err != nil {
+			return err
+		}
+		e.training = writeArchive(tmp)
+		if err := settle(run, elasticsearchPorts, func(ports map[string]int) error { return e.start(ctx, ports) }); err != nil {
+			return err
+		}
+		return finishTraining(&e.server, tmp, run)
+	}}
+}
+
+func prepareElasticsearch(ctx context.Context) error {
+	java, err := findJava()
+	if err != nil {
+		return err
+	}
+	for _, a := range []artifact{elasticsearchJars(), elasticsearchNode(), elasticsearchWarm(java)} {
+		if _, err := a.ensure(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func newElasticsearch(dir string) (*Elasticsearch, error) {
@@ -171,7 +221,7 @@ func newElasticsearch(dir string) (*Elasticsearch, error) {
 
 // start configures the node for these ports and runs it.
 func (e *Elasticsearch) start(ctx context.Context, ports map[string]int) error {
-	java, version, err := findJava()
+	java, err := findJava()
 	if err != nil {
 		return err
 	}
@@ -183,6 +233,14 @@ func (e *Elasticsearch) start(ctx context.Context, ports map[string]int) error {
 	if err != nil {
 		return err
 	}
+	archive := e.training
+	if archive == nil {
+		warm, err := elasticsearchWarm(java).dir()
+		if err != nil {
+			return err
+		}
+		archive = useArchive(warm)
+	}
 	home := filepath.Join(e.Dir, "home")
 	log4j := filepath.Join(home, "config", "log4j2.properties")
 	if err := writeFile(log4j, log4j2, 0o644); err != nil {
@@ -192,12 +250,12 @@ func (e *Elasticsearch) start(ctx context.Context, ports map[string]int) error {
 		return err
 	}
 	size := fmt.Sprint(e.heap, "m")
-	jvm := []string{java, "-Xms" + size, "-Xmx" + size, "-Djava.locale.providers=CLDR", "-Dlog4j2.configurationFile=" + log4j}
-	if version < 18 { // newer ones refuse what 17 needs
-		jvm = append(jvm, "-Djava.security.manager=allow")
+	flags := []string{"-Xms" + size, "-Xmx" + size, "-Djava.locale.providers=CLDR", "-Dlog4j2.configurationFile=" + log4j}
+	if java.version < 18 { // newer ones refuse what 17 needs
+		flags = append(flags, "-Djava.security.manager=allow")
 	}
-	classPath := filepath.Join(node, "classes") + ":" + filepath.Join(jars, "lib", "*")
-	e.server.argv = slices.Concat(jvm, []string{"-cp", classPath, "org.elasticsearch.node.EmbeddedNode", home})
+	classPath := filepath.Join(node, "node.jar") + ":" + filepath.Join(jars, "lib", "*")
+	e.server.argv = slices.Concat([]string{java.path}, flags, archive, []string{"-cp", classPath, "org.elasticsearch.node.EmbeddedNode", home})
 	e.URL = "http://" + loopback(ports["http"])
 	return e.serve(ctx)
 }

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -40,6 +41,7 @@ type Kafka struct {
 
 	heap       int // MiB
 	properties map[string]string
+	training   []string // JVM flags of the start that makes kafkaWarm
 	server     process
 }
 
@@ -119,6 +121,37 @@ func kafkaJars() artifact {
 	}}
 }
 
+// kafkaWarm holds what makes a first start quick: the formatted storage and the broker's class archive. A broker that is started
+// once and stopped leaves both.
+func kafkaWarm(java jvm) artifact {
+	key := hashOf(kafkaPOM, kafkaProperties, []byte(java.build))
+	return artifact{name: "kafka-warm-" + key, key: key, make: func(ctx context.Context, tmp string) error {
+		defer reportStep("starting Kafka once, to keep its classes")()
+		run := filepath.Join(tmp, "run")
+		k, err := newKafka(run)
+		if err != nil {
+			return err
+		}
+		k.training = writeArchive(tmp)
+		if err := settle(run, kafkaPorts, func(ports map[string]int) error { return k.start(ctx, ports) }); err != nil {
+			return err
+		}
+		return finishTraining(&k.server, tmp, run, "data/meta.properties", "data/bootstrap.checkpoint")
+	}}
+}
+
+func prepareKafka(ctx context.Context) error {
+	java, err := findJava()
+	if err != nil {
+		return err
+	}
+	if _, err := kafkaJars().ensure(ctx); err != nil {
+		return err
+	}
+	_, err = kafkaWarm(java).ensure(ctx)
+	return err
+}
+
 func newKafka(dir string) (*Kafka, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -129,7 +162,7 @@ func newKafka(dir string) (*Kafka, error) {
 
 // start configures the broker for these ports and runs it.
 func (k *Kafka) start(ctx context.Context, ports map[string]int) error {
-	java, _, err := findJava()
+	java, err := findJava()
 	if err != nil {
 		return err
 	}
@@ -143,15 +176,26 @@ func (k *Kafka) start(ctx context.Context, ports map[string]int) error {
 	if err := writeFile(k.path("server.properties"), k.config(ports), 0o644); err != nil {
 		return err
 	}
-	jvm := []string{"-Dlog4j2.configurationFile=" + k.path("log4j2.properties"), "-cp", filepath.Join(jars, "lib", "*")}
-	if err := k.format(ctx, java, jvm); err != nil {
+	warm, err := kafkaWarm(java).dir()
+	if err != nil {
+		return err
+	}
+	flags := []string{"-Dlog4j2.configurationFile=" + k.path("log4j2.properties"), "-cp", filepath.Join(jars, "lib", "*")}
+	archive := k.training
+	if archive == nil {
+		archive = useArchive(warm)
+		err = k.copyFormat(warm)
+	} else {
+		err = k.format(ctx, java, flags)
+	}
+	if err != nil {
 		return err
 	}
 	size := fmt.Sprint(k.heap, "m")
 	k.server.argv = slices.Concat([]string{
-		java, "-Xms" + size, "-Xmx" + size, "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
+		java.path, "-Xms" + size, "-Xmx" + size, "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
 		"-Djava.awt.headless=true",
-	}, jvm, []string{"kafka.Kafka", k.path("server.properties")})
+	}, archive, flags, []string{"kafka.Kafka", k.path("server.properties")})
 	k.Bootstrap = loopback(ports["broker"])
 	return k.serve(ctx)
 }
@@ -181,21 +225,46 @@ func (k *Kafka) serve(ctx context.Context) error {
 	})
 }
 
-// format writes the storage's identity on the first start.
-func (k *Kafka) format(ctx context.Context, java string, jvm []string) error {
-	if _, err := os.Stat(k.path("data", "meta.properties")); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	id := make([]byte, 16)
-	_, _ = rand.Read(id) // never fails
-	id[0] &= 0x7f        // so that the encoded id does not begin with the dash of an option
-	args := slices.Concat([]string{"-Xmx128m", "-XX:TieredStopAtLevel=1"}, jvm, []string{
-		"kafka.tools.StorageTool", "format", "-t", base64.RawURLEncoding.EncodeToString(id), "-c", k.path("server.properties"),
+// format writes the storage's identity with Kafka's own tool.
+func (k *Kafka) format(ctx context.Context, java jvm, flags []string) error {
+	args := slices.Concat([]string{"-Xmx128m", "-XX:TieredStopAtLevel=1"}, flags, []string{
+		"kafka.tools.StorageTool", "format", "-t", newClusterID(), "-c", k.path("server.properties"),
 	})
-	if err := runTool(ctx, k.Dir, nil, java, args...); err != nil {
+	if err := runTool(ctx, k.Dir, nil, java.path, args...); err != nil {
 		return fmt.Errorf("formatting Kafka's storage: %w", err)
 	}
 	return nil
+}
+
+var clusterIDLine = regexp.MustCompile(`(?m)^cluster\.id=.*$`)
+
+// copyFormat gives a first start the storage that the tool formatted once, under a cluster id of its own.
+func (k *Kafka) copyFormat(warm string) error {
+	meta := k.path("data", "meta.properties")
+	if _, err := os.Stat(meta); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, name := range []string{"bootstrap.checkpoint", "meta.properties"} { // the last one tells that the storage is formatted
+		content, err := os.ReadFile(filepath.Join(warm, name))
+		if err != nil {
+			return fmt.Errorf("formatting Kafka's storage: %w", err)
+		}
+		if name == "meta.properties" {
+			content = clusterIDLine.ReplaceAll(content, []byte("cluster.id="+newClusterID()))
+		}
+		if err := writeFile(k.path("data", name), content, 0o644); err != nil {
+			return fmt.Errorf("formatting Kafka's storage: %w", err)
+		}
+	}
+	return nil
+}
+
+// newClusterID returns a Kafka uuid: 16 bytes in URL-safe base64.
+func newClusterID() string {
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails
+	id[0] &= 0x7f        // so that it does not begin with a dash, as an option does
+	return base64.RawURLEncoding.EncodeToString(id)
 }
 
 func (k *Kafka) path(parts ...string) string {

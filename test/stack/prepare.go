@@ -9,9 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -44,11 +42,9 @@ func Prepare(ctx context.Context, parts ...string) error {
 		var err error
 		switch part {
 		case PartKafka:
-			_, err = kafkaJars().ensure(ctx)
+			err = prepareKafka(ctx)
 		case PartElasticsearch:
-			if _, err = elasticsearchJars().ensure(ctx); err == nil {
-				_, err = elasticsearchNode().ensure(ctx)
-			}
+			err = prepareElasticsearch(ctx)
 		case PartKubernetes:
 			_, err = kubernetesBinaries().ensure(ctx)
 		}
@@ -70,7 +66,7 @@ func MissingTools(parts ...string) error {
 	}
 	jvm := slices.Contains(parts, PartKafka) || slices.Contains(parts, PartElasticsearch)
 	if jvm {
-		if _, _, err := findJava(); err != nil {
+		if _, err := findJava(); err != nil {
 			missing = append(missing, err)
 		}
 	}
@@ -92,52 +88,6 @@ func MissingTools(parts ...string) error {
 		}
 	}
 	return errors.Join(missing...)
-}
-
-const (
-	oldestJava = 17
-	installJDK = "apt-get install openjdk-17-jdk-headless"
-)
-
-var javaVersion = regexp.MustCompile(`version "(\d+)`)
-
-// findJava returns the java command and its major version.
-func findJava() (path string, version int, err error) {
-	path, err = findInJDK("java")
-	if err != nil {
-		return "", 0, fmt.Errorf("Java is missing (%w): %s", err, installJDK)
-	}
-	out, err := exec.Command(path, "-version").CombinedOutput()
-	if err != nil {
-		return "", 0, fmt.Errorf("asking %s for its version: %w: %s", path, err, out)
-	}
-	m := javaVersion.FindSubmatch(out)
-	if m == nil {
-		return "", 0, fmt.Errorf("asking %s for its version: cannot read %q", path, out)
-	}
-	if version, err = strconv.Atoi(string(m[1])); err != nil || version < oldestJava {
-		return "", 0, fmt.Errorf("Java %d or newer is missing (%s is %s; set JAVA_HOME to choose another): %s", oldestJava, path, m[1], installJDK)
-	}
-	return path, version, nil
-}
-
-func findInJDK(tool string) (string, error) {
-	if home := os.Getenv("JAVA_HOME"); home != "" {
-		return exec.LookPath(filepath.Join(home, "bin", tool))
-	}
-	return exec.LookPath(tool)
-}
-
-// fetchJars lets Maven copy what the POM depends on into dir.
-func fetchJars(ctx context.Context, what string, pom []byte, dir string) error {
-	defer reportStep("fetching the jars of %s", what)()
-	pomPath := filepath.Join(dir, "pom.xml")
-	if err := writeFile(pomPath, pom, 0o644); err != nil {
-		return err
-	}
-	return runTool(ctx, dir, nil, "mvn", "-B", "-q", "-ntp", "-f", pomPath,
-		"org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies",
-		"-DincludeScope=runtime", "-DoutputDirectory="+filepath.Join(dir, "lib"))
 }
 
 // runTool runs a command that has to succeed; its output is in the error only. The command and what it started end with ctx

@@ -27,7 +27,7 @@ func TestAnOldJavaIsNamed(t *testing.T) {
 	bin := filepath.Join(t.TempDir(), "bin")
 	require.NoError(t, writeFile(filepath.Join(bin, "java"), []byte("#!/bin/sh\necho 'openjdk version \"11.0.2\"' >&2\n"), 0o755))
 	t.Setenv("JAVA_HOME", filepath.Dir(bin))
-	_, _, err := findJava()
+	_, err := findJava()
 	require.ErrorContains(t, err, "Java 17 or newer is missing ("+bin+"/java is 11")
 }
 
