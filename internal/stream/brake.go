@@ -2,9 +2,11 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -106,7 +108,7 @@ func Accept(ctx context.Context, cfg Config, d Deps, group, topic string, partit
 
 // acceptedOffset is the offset that was accepted for the partition, 0 if none.
 func acceptedOffset(ctx context.Context, cl *kgo.Client, group string, tp topicPartition) (int64, error) {
-	offsets, err := kadm.NewClient(cl).FetchOffsets(ctx, acceptedGroup(group))
+	offsets, err := groupOffsets(ctx, cl, acceptedGroup(group))
 	if err != nil {
 		return 0, fmt.Errorf("reading what is accepted: %w", err)
 	}
@@ -114,4 +116,13 @@ func acceptedOffset(ctx context.Context, cl *kgo.Client, group string, tp topicP
 		return max(o.At, 0), nil
 	}
 	return 0, nil
+}
+
+// groupOffsets are a group's committed offsets; a group that doesn't exist has none.
+func groupOffsets(ctx context.Context, cl *kgo.Client, group string) (kadm.OffsetResponses, error) {
+	offsets, err := kadm.NewClient(cl).FetchOffsets(ctx, group)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, nil
+	}
+	return offsets, err
 }

@@ -70,7 +70,7 @@ func options(cfg Config, d Deps, role string) ([]kgo.Opt, error) {
 	if mechanism := cfg.SASL.build(); mechanism != nil {
 		opts = append(opts, kgo.SASL(mechanism))
 	}
-	return opts, nil
+	return append(opts, d.opts...), nil
 }
 
 // newClient opens a client that is in no group. No connection is made yet.

@@ -20,6 +20,10 @@ import (
 //
 // While a handler is slow, fetching of its partition pauses; others go on. See ConsumerOptions for the memory bound.
 func RunConsumer(ctx context.Context, cfg Config, d Deps, o ConsumerOptions, h Handler) error {
+	return runConsumer(ctx, cfg, d, o, h, func(*consumer) {})
+}
+
+func runConsumer(ctx context.Context, cfg Config, d Deps, o ConsumerOptions, h Handler, made func(*consumer)) error {
 	o, err := o.withDefaults()
 	if err != nil {
 		return err
@@ -59,6 +63,7 @@ func RunConsumer(ctx context.Context, cfg Config, d Deps, o ConsumerOptions, h H
 	if c.cl, err = kgo.NewClient(opts...); err != nil {
 		return &configError{fmt.Sprintf("opening a consumer of group %s: %v", o.Group, err)}
 	}
+	made(c)
 	go c.commits.run()
 	err = c.poll(ctx)
 	c.shutdown()

@@ -46,8 +46,8 @@ type ConsumerOptions struct {
 	// Defaults 1,000 and 4 MiB.
 	MaxBatchRecords, MaxBatchBytes int
 	// MaxBufferedBytes is what may wait over all partitions before only those are fetched that hold nothing; a single partition
-	// stops at twice MaxBatchBytes. Beyond the bound there can be two fetches of each broker (8 MiB each, compressed) and one
-	// fetch of each partition that held nothing. Default 64 MiB.
+	// stops at twice MaxBatchBytes. Beyond the bound there can be two fetches of each broker (8 MiB each, compressed) and, of
+	// each partition that held nothing, one fetch (1 MiB or one producer's batch, at most 4 MiB, compressed). Default 64 MiB.
 	MaxBufferedBytes int
 	// Concurrency is how many handlers may run at once. A batch that waits for its retry does not count. Default 16.
 	Concurrency int

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -16,6 +17,9 @@ type Deps struct {
 	// Now is the wall clock for ticks and timestamps in dead letters.
 	Now    func() time.Time
 	Health HealthReporter
+
+	// opts come last in every client: tests break connections with them.
+	opts []kgo.Opt
 }
 
 // HealthReporter is told, for each component, why it isn't ready. An empty reason means ready. Set is called from several

@@ -148,7 +148,7 @@ func Lag(ctx context.Context, cfg Config, d Deps, group string, topics ...string
 	}
 	defer cl.Close()
 	adm := kadm.NewClient(cl)
-	committed, err := adm.FetchOffsets(ctx, group)
+	committed, err := groupOffsets(ctx, cl, group)
 	if err != nil {
 		return nil, fmt.Errorf("reading the offsets of group %s: %w", group, explain("", err))
 	}

@@ -73,7 +73,7 @@ func (s *session) transact(out Output, letters []*kgo.Record, fence func(*kmsg.T
 // agree compares, after a commit that turned into an abort, where the client thinks its partitions stand with what the broker
 // says. The client rewinds to its own view; if an unclear answer hid a commit, that view is old and records would be repeated.
 func (s *session) agree(ctx context.Context) error {
-	kept, err := kadm.NewClient(s.cl).FetchOffsets(kadm.RequireStable(ctx), s.o.Group)
+	kept, err := groupOffsets(kadm.RequireStable(ctx), s.cl, s.o.Group)
 	if err != nil {
 		return fmt.Errorf("comparing committed offsets after an abort: %w", err)
 	}
