@@ -1,11 +1,11 @@
 // Package alerter turns documents into pages: match, decide, notify, three steps joined by topics.
 //
-//	enriched.<c> ──match──▶ matches ──decide──▶ alerts, alert-state ──notify──▶ receivers, notifications
+//		enriched.<c> ──match──▶ matches ──decide──▶ alerts, alert-state ──notify──▶ receivers, notifications
 //
-//   - match evaluates the rules (package rule) on every document of every cluster. It keeps nothing, so any number can run.
-//   - decide counts, groups, deduplicates and resolves (package decision). The matches of a cluster meet in one partition, so
-//     one decider sees them all. Its state is on a compacted topic.
-//   - notify sends each alert to its receivers (package receiver) and then writes that down.
+//	  - match evaluates the rules (package rule) on every document of every cluster. It keeps nothing, so any number can run.
+//	  - decide counts, groups, deduplicates and resolves (package decision). The matches of a cluster meet in one partition, so
+//	    one decider sees them all. Its state is on a compacted topic.
+//	  - notify sends each alert to its receivers (package receiver) and then writes that down.
 //
 // It is not a query over stored documents: a rule sees one document, and what the decider has counted.
 //

@@ -101,15 +101,16 @@ func (f *folder) health(reason string) {
 // settle is how long the folder must be still before it is read: editors and git write in several steps.
 const settle = 200 * time.Millisecond
 
-// watch reloads when the folder changes, until ctx ends. File systems that tell nothing are compared from time to time, and so is
-// everything, because a watch can be lost without a word.
+// watch reloads when the folder changes, until ctx ends. Besides, it compares from time to time: some file systems tell nothing,
+// and a watch can be lost without a word.
 func (f *folder) watch(ctx context.Context) error {
-	w, err := fsnotify.NewWatcher()
+	w := &watcher{}
+	notify, err := fsnotify.NewWatcher()
 	if err != nil {
 		f.deps.Log.Warn("the rules' folder can't be watched; it is compared from time to time", "folder", f.path, "interval", f.every, "err", err)
-		w = &fsnotify.Watcher{}
 	} else {
-		defer w.Close()
+		defer notify.Close()
+		w.Watcher, w.events = notify, notify.Events
 	}
 	compare := time.NewTicker(f.every)
 	defer compare.Stop()
@@ -119,37 +120,48 @@ func (f *folder) watch(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-w.Events:
-			still.Reset(settle)
-		case err := <-w.Errors:
-			f.deps.Log.Debug("watching the rules' folder", "folder", f.path, "err", err)
-			still.Reset(settle)
+		case e := <-w.events:
+			if w.matters(e.Name) {
+				still.Reset(settle)
+			}
+			continue
 		case <-compare.C:
-			f.follow(w)
-			f.reload()
 		case <-still.C:
-			f.follow(w)
-			f.reload()
 		}
+		w.follow(f.path)
+		f.reload()
 	}
 }
 
-// follow watches the folder, the folders in it, and what they are links to. git-sync and ConfigMaps swap a link in the parent, which
-// is another folder behind the same name: so it is done again after each change.
-func (f *folder) follow(w *fsnotify.Watcher) {
-	if w.Events == nil {
+// watcher says which changes of the file system concern a folder. The zero value sees none.
+type watcher struct {
+	*fsnotify.Watcher
+	events chan fsnotify.Event
+	// links are paths that lead to the folder and may be swapped for others; dirs are the folders with rules in them.
+	links, dirs map[string]bool
+}
+
+func (w *watcher) matters(name string) bool { return w.links[name] || w.dirs[filepath.Dir(name)] }
+
+// follow watches the folder at path, the folders in it, and the links on the way to it: git-sync and ConfigMaps swap a link, and
+// then another folder is behind the same name. So it is called again after each change. What can't be watched is compared.
+func (w *watcher) follow(path string) {
+	if w.Watcher == nil {
 		return
 	}
-	add := func(path string) {
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			_ = w.Add(real) // what can't be watched is compared
+	w.links, w.dirs = map[string]bool{}, map[string]bool{}
+	for at := filepath.Clean(path); at != "." && at != string(filepath.Separator); at = filepath.Dir(at) {
+		if info, err := os.Lstat(at); at == filepath.Clean(path) || err == nil && info.Mode()&os.ModeSymlink != 0 {
+			w.links[at] = true
+			_ = w.Add(filepath.Dir(at))
 		}
 	}
-	add(filepath.Dir(filepath.Clean(f.path)))
-	add(f.path)
-	_ = fs.WalkDir(os.DirFS(f.path), ".", func(name string, d fs.DirEntry, err error) error {
+	_ = fs.WalkDir(os.DirFS(path), ".", func(name string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
-			add(filepath.Join(f.path, name))
+			if real, err := filepath.EvalSymlinks(filepath.Join(path, name)); err == nil {
+				w.dirs[real] = true
+				_ = w.Add(real)
+			}
 		}
 		return nil
 	})
