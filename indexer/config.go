@@ -6,8 +6,14 @@ import (
 	"time"
 )
 
+// Group is the consumer group that indexers share by default.
+const Group = "kubescribe-indexer"
+
 // Config is the section `indexer`.
 type Config struct {
+	// Group is the consumer group. Another one writes every topic again from its start, which leaves documents that are there as
+	// they are.
+	Group string `koanf:"group"`
 	// FlushBytes and FlushRecords bound one bulk request; a larger single document makes a request of its own.
 	FlushBytes   int `koanf:"flush_bytes"`
 	FlushRecords int `koanf:"flush_records"`
@@ -21,7 +27,7 @@ type Config struct {
 
 // Default suits an engine of any size: requests of a few MiB, some at once.
 func Default() Config {
-	return Config{FlushBytes: 5 << 20, FlushRecords: 2000, BulkRequests: 4, ShutdownTimeout: 20 * time.Second}
+	return Config{Group: Group, FlushBytes: 5 << 20, FlushRecords: 2000, BulkRequests: 4, ShutdownTimeout: 20 * time.Second}
 }
 
 // Validate reports every problem at once.
@@ -32,6 +38,9 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("indexer.%s: %d is not between %d and %d", key, v, least, most))
 		}
 	}
+	if c.Group == "" {
+		errs = append(errs, errors.New("indexer.group is empty: name the consumer group, like "+Group))
+	}
 	// Elasticsearch takes requests of up to 100 MB.
 	between("flush_bytes", c.FlushBytes, 1<<10, 64<<20)
 	between("flush_records", c.FlushRecords, 1, 100_000)
@@ -41,6 +50,3 @@ func (c Config) Validate() error {
 	}
 	return errors.Join(errs...)
 }
-
-// Group is the consumer group that all indexers share.
-const Group = "kubescribe-indexer"

@@ -35,7 +35,7 @@ func Run(ctx context.Context, cfg Config, k stream.Config, d stream.Deps, st sto
 	}
 	topics := schemas.Topics{Prefix: k.TopicPrefix}
 	return stream.RunConsumer(ctx, k, d, stream.ConsumerOptions{
-		Group:        Group,
+		Group:        cfg.Group,
 		TopicPattern: topics.EnrichedPattern(),
 		InstanceID:   cfg.InstanceID,
 		// Enough for two requests at once out of one partition.

@@ -25,6 +25,8 @@ type Double struct {
 	conf   map[string]json.RawMessage            // by path
 	faults []Fault
 	judge  func(index, id string, body []byte) *Refusal
+	refuse Fault // answers every bulk request
+	forbid bool
 	bulks  int
 }
 
@@ -64,6 +66,23 @@ func (d *Double) Judge(f func(index, id string, body []byte) *Refusal) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.judge = f
+}
+
+// RefuseBulk answers every bulk request with an error from now on, or no longer.
+func (d *Double) RefuseBulk(on bool, status int, kind, reason string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refuse = nil
+	if on {
+		d.refuse = Answer(status, kind, reason)
+	}
+}
+
+// Forbid makes the double refuse to show or change policies and templates, from now on or no longer.
+func (d *Double) Forbid(on bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.forbid = on
 }
 
 // Documents gives the bodies by index and id. A document that lies in two indices is there twice.
@@ -153,6 +172,8 @@ func (d *Double) serve(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(r.URL.Path, "/_ilm/"), strings.HasPrefix(r.URL.Path, "/_component_template/"),
 		strings.HasPrefix(r.URL.Path, "/_index_template/"):
 		d.configuration(w, r, body)
+	case strings.HasSuffix(r.URL.Path, "/_mapping"):
+		d.mappings(w)
 	default:
 		fail(w, http.StatusBadRequest, "illegal_argument_exception", "the double does not know "+r.URL.Path)
 	}
@@ -161,8 +182,8 @@ func (d *Double) serve(w http.ResponseWriter, r *http.Request) {
 func (d *Double) bulk(w http.ResponseWriter, r *http.Request, body []byte) {
 	d.mu.Lock()
 	d.bulks++
-	var fault Fault
-	if len(d.faults) > 0 {
+	fault := d.refuse
+	if fault == nil && len(d.faults) > 0 {
 		fault, d.faults = d.faults[0], d.faults[1:]
 	}
 	d.mu.Unlock()
@@ -238,10 +259,31 @@ func fail(w http.ResponseWriter, status int, kind, reason string) {
 	json.NewEncoder(w).Encode(map[string]any{"status": status, "error": map[string]any{"type": kind, "reason": reason}}) //nolint:errcheck // the client will see that it is cut
 }
 
+// mappings shows an index for each one that has documents; all carry the mark of the component template, if there is one.
+func (d *Double) mappings(w http.ResponseWriter) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	marked := false
+	for path := range d.conf {
+		marked = marked || strings.HasPrefix(path, "/_component_template/")
+	}
+	all := map[string]any{}
+	for index := range d.docs {
+		if marked {
+			all[index] = map[string]any{"mappings": map[string]any{"_meta": map[string]any{"managed_by": "kubescribe"}}}
+		}
+	}
+	json.NewEncoder(w).Encode(all) //nolint:errcheck // the client will see that it is cut
+}
+
 // configuration keeps policies and templates, and gives them back in the shapes in which Elasticsearch does.
 func (d *Double) configuration(w http.ResponseWriter, r *http.Request, body []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.forbid {
+		fail(w, http.StatusForbidden, "security_exception", "action is unauthorized for user [x]")
+		return
+	}
 	have, there := d.conf[r.URL.Path]
 	if r.Method == http.MethodPut {
 		if there && r.URL.Query().Get("create") == "true" {
