@@ -39,7 +39,7 @@ func (c *cutter) text(field, s string, limit int) string {
 	if len(s) > limit {
 		c.mark(field)
 		end := limit
-		for end > limit-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		for end > max(0, limit-utf8.UTFMax) && !utf8.RuneStart(s[end]) {
 			end--
 		}
 		s = s[:end]

@@ -148,10 +148,25 @@ func isVariable(w string, suffix bool) bool {
 		return true
 	case suffix && safe == len(w) && len(w) >= minSafe:
 		return true
-	case len(w) > 2 && isDigit(w[0]) && w[1] == 'x' && hex == len(w)-1: // 0x...
-		return true
 	}
-	return isQuantity(w)
+	return isQuantity(w) || isHexLiteral(w)
+}
+
+// isHexLiteral reports whether w is 0x and digits. Any digits stand for the 0, because a '#' may.
+func isHexLiteral(w string) bool {
+	n := 0
+	for n < len(w) && isDigit(w[n]) {
+		n++
+	}
+	if n == 0 || n > len(w)-2 || w[n] != 'x' {
+		return false
+	}
+	for _, c := range []byte(w[n+1:]) {
+		if !isDigit(c) && !isHex(c) {
+			return false
+		}
+	}
+	return true
 }
 
 // isQuantity reports whether w is numbers with units: 10s, 1h2m, 250m, 64Mi.
