@@ -87,6 +87,8 @@ func newLocal(con console) *cobra.Command {
 		c.Cluster = "local"
 		c.Log.Level = "warn"
 		c.Producer.Lease.Enabled = false
+		// Every transaction is synced to disk: large ones are fewer.
+		c.Producer.Batch.MaxRecords, c.Producer.Batch.MaxBytes = 5000, 8<<20
 		c.Enricher.Instance, c.Alerter.Instance = "local", "local"
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
