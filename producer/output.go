@@ -30,7 +30,7 @@ type fact struct {
 }
 
 // output collects records and writes them with the checkpoint that covers them, one transaction at a time; while one is
-// written, the next is filled. It belongs to one goroutine. After an error it is spent.
+// written, the next is filled. It belongs to one goroutine. After an error it is spent: every call returns that error.
 type output struct {
 	w     transactor
 	limit BatchConfig
@@ -48,6 +48,7 @@ type output struct {
 	armed time.Time   // when it will fire
 	late  bool        // it fired while a transaction was being written
 	sent  chan error  // the transaction that is being written; nil: none
+	spent error       // the first error; nothing is written after it, or what it lost would be covered by a later checkpoint
 }
 
 func newOutput(w transactor, limit BatchConfig, topic, key string, m *metrics, now func() time.Time) *output {
@@ -98,10 +99,13 @@ func (o *output) done() <-chan error { return o.sent }
 
 func (o *output) finish(ctx context.Context, err error) error {
 	o.sent = nil
-	if err == nil && o.late {
+	if o.spent == nil {
+		o.spent = err
+	}
+	if o.late {
 		o.start(ctx)
 	}
-	return err
+	return o.spent
 }
 
 // flush starts the writing of what is buffered, after the end of the transaction before it.
@@ -113,7 +117,7 @@ func (o *output) flush(ctx context.Context) error {
 		}
 	}
 	o.start(ctx)
-	return nil
+	return o.spent
 }
 
 // drain returns when everything is in Kafka, or with the error because of which it may not be.
@@ -127,7 +131,7 @@ func (o *output) drain(ctx context.Context) error {
 func (o *output) start(ctx context.Context) {
 	o.late, o.armed = false, time.Time{}
 	o.timer.Stop()
-	if o.cp == nil {
+	if o.cp == nil || o.spent != nil {
 		return
 	}
 	records, facts, cp := o.records, o.facts, *o.cp

@@ -115,8 +115,8 @@ func (s *session) collect(ctx context.Context, exact uint64) (*oldest, listing, 
 		if rv <= floor || !kept.wants(rv) {
 			return nil
 		}
-		if restored && !EventTime(ev).After(s.cp.ObservedAt) {
-			return nil // it came back with the backup and is in the topic under its first number
+		if restored && wasObserved(EventTime(ev), s.cp.ObservedAt) {
+			return nil // it came back with the backup, and is in the topic under its first number
 		}
 		p, err := s.encode(topic, ev, rv)
 		if err == nil {
@@ -125,6 +125,16 @@ func (s *session) collect(ctx context.Context, exact uint64) (*oldest, listing, 
 		return err
 	})
 	return kept, l, err
+}
+
+// wasObserved reports whether an Event of this time lies before the last observation. Most have a time in whole seconds, cut off
+// and not rounded: one that may be later counts as later, because twice in the topic is better than never.
+func wasObserved(t, observedAt time.Time) bool {
+	if t.Nanosecond() == 0 {
+		observedAt = observedAt.Truncate(time.Second)
+		return t.Before(observedAt)
+	}
+	return !t.After(observedAt)
 }
 
 func (s *session) pager() *pager { return &pager{api: s.api, now: s.d.Now, attempt: s.attempt} }
