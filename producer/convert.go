@@ -18,11 +18,14 @@ import (
 func FromEvent(ev *corev1.Event, cluster schemas.Cluster, epoch int64, observedAt time.Time) (*schemas.Observation, error) {
 	ev.APIVersion, ev.Kind = "v1", "Event" // typed objects from protobuf have neither
 	ev.ManagedFields = nil
-	payload, err := schemas.Encode(ev)
+	o, err := observe(ev, cluster, epoch, observedAt)
 	if err != nil {
+		return nil, err
+	}
+	if o.Payload, err = schemas.Encode(ev); err != nil {
 		return nil, fmt.Errorf("encoding event: %w", err)
 	}
-	return observe(ev, payload, cluster, epoch, observedAt)
+	return o, nil
 }
 
 // FromJSON is the observation of one revision of an Event in JSON, as a recording has it. The payload keeps fields that this
@@ -33,14 +36,15 @@ func FromJSON(raw []byte, cluster schemas.Cluster, epoch int64, observedAt time.
 	if err != nil {
 		return nil, err
 	}
-	payload, err := cleanPayload(raw)
-	if err != nil {
-		return nil, err
-	}
 	if observedAt.IsZero() {
 		observedAt = EventTime(ev)
 	}
-	return observe(ev, payload, cluster, epoch, observedAt)
+	o, err := observe(ev, cluster, epoch, observedAt)
+	if err != nil {
+		return nil, err
+	}
+	o.Payload, err = cleanPayload(raw)
+	return o, err
 }
 
 // EventTime is when ev happened last: series.lastObservedTime, else lastTimestamp, else eventTime, else creationTimestamp. It
@@ -57,7 +61,8 @@ func EventTime(ev *corev1.Event) time.Time {
 	return ev.CreationTimestamp.UTC()
 }
 
-func observe(ev *corev1.Event, payload json.RawMessage, cluster schemas.Cluster, epoch int64, observedAt time.Time) (*schemas.Observation, error) {
+// observe is everything but the payload.
+func observe(ev *corev1.Event, cluster schemas.Cluster, epoch int64, observedAt time.Time) (*schemas.Observation, error) {
 	switch {
 	case ev.UID == "" || strings.Contains(string(ev.UID), "/"):
 		return nil, fmt.Errorf("metadata.uid: %q is no UID", ev.UID)
@@ -77,7 +82,6 @@ func observe(ev *corev1.Event, payload json.RawMessage, cluster schemas.Cluster,
 			UID: string(ev.InvolvedObject.UID), ResourceVersion: ev.InvolvedObject.ResourceVersion,
 			FieldPath: ev.InvolvedObject.FieldPath,
 		},
-		Payload: payload,
 	}
 	if len(o.ID) > schemas.MaxIDBytes {
 		return nil, fmt.Errorf("the id has %d bytes, at most %d are allowed", len(o.ID), schemas.MaxIDBytes)

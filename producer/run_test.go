@@ -172,7 +172,9 @@ func TestRunBeginsAnEpochWhenTheResourceVersionWentBack(t *testing.T) {
 	eventually(t, "the list is through", func() bool { return r.rv() >= api.now() })
 
 	// The restore happens under the running producer; what comes afterwards has numbers that were given before.
-	api.set(func() { api.fail = func(*http.Request) *apierrors.StatusError { return apierrors.NewServiceUnavailable("restoring") } })
+	api.set(func() {
+		api.fail = func(*http.Request) *apierrors.StatusError { return apierrors.NewServiceUnavailable("restoring") }
+	})
 	api.restore(backup)
 	api.set(func() { api.clock = time.Now })
 	api.puts("after-%d", 2)
