@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -75,8 +76,11 @@ func (k kafka) produce(t *testing.T, docs ...*schemas.Document) {
 // lag is what group has not committed of the enriched topic.
 func (k kafka) lag(t *testing.T, group string) int64 {
 	t.Helper()
-	lag, err := stream.Lag(t.Context(), k.cfg, stream.Deps{}, group, k.topics.Enriched(cluster))
-	require.NoError(t, err)
+	var lag map[string]map[int32]int64
+	patiently(t, func() (err error) {
+		lag, err = stream.Lag(t.Context(), k.cfg, stream.Deps{}, group, k.topics.Enriched(cluster))
+		return err
+	})
 	var sum int64
 	for _, partitions := range lag {
 		for _, n := range partitions {
@@ -89,11 +93,23 @@ func (k kafka) lag(t *testing.T, group string) int64 {
 func (k kafka) deadLetters(t *testing.T) []stream.DeadLetter {
 	t.Helper()
 	var all []stream.DeadLetter
-	require.NoError(t, stream.ReadDeadLetters(t.Context(), k.cfg, stream.Deps{}, k.topics.DeadLetter(cluster), func(l stream.DeadLetter) error {
-		all = append(all, l)
-		return nil
-	}))
+	patiently(t, func() error {
+		all = nil
+		return stream.ReadDeadLetters(t.Context(), k.cfg, stream.Deps{}, k.topics.DeadLetter(cluster), func(l stream.DeadLetter) error {
+			all = append(all, l)
+			return nil
+		})
+	})
 	return all
+}
+
+// patiently repeats f for a while: a real broker under load may lose its leadership for a moment.
+func patiently(t *testing.T, f func() error) {
+	t.Helper()
+	var err error
+	if !assert.Eventually(t, func() bool { err = f(); return err == nil }, 30*time.Second, 200*time.Millisecond) {
+		require.NoError(t, err)
+	}
 }
 
 // documents are n of a series that spans four weeks and three classes.
@@ -159,13 +175,16 @@ func run(t *testing.T, cfg indexer.Config, k kafka, d stream.Deps, st store.Stor
 
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	require.Eventually(t, condition, time.Minute, 20*time.Millisecond, what)
+	require.Eventually(t, condition, 3*time.Minute, 20*time.Millisecond, what)
 }
 
 func count(t *testing.T, st store.Store) int64 {
 	t.Helper()
-	n, err := st.Count(t.Context(), store.Query{})
-	require.NoError(t, err)
+	var n int64
+	patiently(t, func() (err error) {
+		n, err = st.Count(t.Context(), store.Query{})
+		return err
+	})
 	return n
 }
 
