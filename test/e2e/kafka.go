@@ -30,21 +30,24 @@ func newBroker(bootstrap string) (*broker, error) {
 
 func (b *broker) close() { b.client.Close() }
 
-// lag is how many records of the topics a group has not committed, below the ends given (nil: the ends as they are now).
-func (b *broker) lag(ctx context.Context, group string, ends kadm.ListedOffsets) (int64, error) {
+// unread is how many records below the ends a group has not committed. The markers of transactions are no records, though they
+// have offsets: a group that has read everything never commits over the last of them.
+func (b *broker) unread(ctx context.Context, group string, ends kadm.ListedOffsets) (int64, error) {
 	commits, err := b.admin.FetchOffsets(ctx, group)
 	if err != nil {
 		return 0, fmt.Errorf("fetching offsets of %s: %w", group, err)
 	}
-	var lag int64
+	var ranges []span
 	ends.Each(func(e kadm.ListedOffset) {
 		at := int64(0)
 		if c, ok := commits.Lookup(e.Topic, e.Partition); ok {
 			at = max(c.At, 0)
 		}
-		lag += max(e.Offset-at, 0)
+		ranges = append(ranges, span{e.Topic, e.Partition, at, e.Offset})
 	})
-	return lag, nil
+	var n int64
+	err = b.readSpans(ctx, func(*kgo.Record) error { n++; return nil }, ranges)
+	return n, err
 }
 
 // ends are the read-committed ends of topics.
@@ -71,6 +74,13 @@ func (b *broker) openTransactions(ctx context.Context, part string) (int, error)
 	return n, nil
 }
 
+// span is a range of offsets of one partition, the end not included.
+type span struct {
+	topic     string
+	partition int32
+	from, end int64
+}
+
 // read gives fn every record of the topics that a read-committed consumer sees, up to the ends at the time of the call.
 func (b *broker) read(ctx context.Context, fn func(*kgo.Record) error, topics ...string) error {
 	ends, err := b.ends(ctx, topics...)
@@ -81,19 +91,28 @@ func (b *broker) read(ctx context.Context, fn func(*kgo.Record) error, topics ..
 	if err != nil {
 		return err
 	}
-	from, open := map[string]map[int32]kgo.Offset{}, map[string]map[int32]int64{}
-	left := 0
+	var spans []span
 	ends.Each(func(e kadm.ListedOffset) {
 		s, _ := starts.Lookup(e.Topic, e.Partition)
-		if e.Offset <= s.Offset {
-			return
-		}
-		if from[e.Topic] == nil {
-			from[e.Topic], open[e.Topic] = map[int32]kgo.Offset{}, map[int32]int64{}
-		}
-		from[e.Topic][e.Partition], open[e.Topic][e.Partition] = kgo.NewOffset().At(s.Offset), e.Offset
-		left++
+		spans = append(spans, span{e.Topic, e.Partition, s.Offset, e.Offset})
 	})
+	return b.readSpans(ctx, fn, spans)
+}
+
+// readSpans gives fn the records in the spans, read committed; all spans must end at or below their partition's last stable offset.
+func (b *broker) readSpans(ctx context.Context, fn func(*kgo.Record) error, spans []span) error {
+	from, open := map[string]map[int32]kgo.Offset{}, map[string]map[int32]int64{}
+	left := 0
+	for _, s := range spans {
+		if s.end <= s.from {
+			continue
+		}
+		if from[s.topic] == nil {
+			from[s.topic], open[s.topic] = map[int32]kgo.Offset{}, map[int32]int64{}
+		}
+		from[s.topic][s.partition], open[s.topic][s.partition] = kgo.NewOffset().At(s.from), s.end
+		left++
+	}
 	if left == 0 {
 		return nil
 	}
@@ -106,7 +125,7 @@ func (b *broker) read(ctx context.Context, fn func(*kgo.Record) error, topics ..
 	for left > 0 {
 		fetches := cl.PollFetches(ctx)
 		if err := errors.Join(ctx.Err(), fetches.Err()); err != nil {
-			return fmt.Errorf("reading %v: %w", topics, err)
+			return fmt.Errorf("reading records: %w", err)
 		}
 		var bad error
 		fetches.EachRecord(func(r *kgo.Record) {

@@ -64,7 +64,7 @@ func (e *Env) group(p *process, group string, topics ...string) victim {
 		process: p,
 		mark:    func(ctx context.Context) (any, error) { return e.broker.ends(ctx, topics...) },
 		backlog: func(ctx context.Context, mark any) (int64, error) {
-			return e.broker.lag(ctx, group, mark.(kadm.ListedOffsets))
+			return e.broker.unread(ctx, group, mark.(kadm.ListedOffsets))
 		},
 	}
 }
