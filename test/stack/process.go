@@ -162,8 +162,15 @@ func (p *process) await(ctx context.Context, ready func(context.Context) error) 
 }
 
 func (p *process) failure(what string) error {
-	log := p.tail(25)
-	return asStartFailure(fmt.Errorf("starting %s: %s; the end of %s:\n%s", p.name, what, p.logPath(), log), log)
+	log := p.tail(1000)
+	var lines []string
+	for line := range strings.Lines(log) {
+		if !strings.HasPrefix(line, "\tat ") { // Java's stack frames would push the reason out of the excerpt
+			lines = append(lines, line)
+		}
+	}
+	excerpt := strings.Join(lines[max(0, len(lines)-25):], "")
+	return asStartFailure(fmt.Errorf("starting %s: %s; the end of %s:\n%s", p.name, what, p.logPath(), excerpt), log)
 }
 
 // tail returns the last n lines that the present start has logged.
