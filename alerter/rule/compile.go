@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"strconv"
 	"strings"
@@ -62,11 +61,18 @@ func (l *limited) Write(p []byte) (int, error) {
 // annotation is better than no page.
 func (a annotation) render(e *Env) (string, error) {
 	var out limited
-	err := a.text.Execute(&out, e)
-	if err != nil && !errors.Is(err, errFull) {
+	if err := execute(a.text, e, &out); err != nil {
 		return fmt.Sprintf("<%s>", err), err
 	}
 	return strings.ToValidUTF8(out.String(), ""), nil
+}
+
+// execute runs t until it ends or out is full.
+func execute(t *template.Template, e *Env, out *limited) error {
+	if err := t.Execute(out, e); err != nil && !errors.Is(err, errFull) {
+		return err
+	}
+	return nil
 }
 
 // samples are what templates are tried on at load: every field set, and none.
@@ -81,7 +87,7 @@ var samples = []*Env{
 	{},
 }
 
-var templatePlace = regexp.MustCompile(`^template: [^:]*:(\d+)(?::(\d+))?: (?:executing "[^"]*" at )?`)
+var templatePlace = regexp.MustCompile(`^template: [^:]*:(\d+)(?::(\d+))?: (?:executing "[^"]*" at <.*?>: )?`)
 
 // template compiles the annotation p and tries it.
 func (f *file) template(p pair) (annotation, bool) {
@@ -89,7 +95,7 @@ func (f *file) template(p pair) (annotation, bool) {
 	t, err := template.New("annotation").Option("missingkey=zero").Parse(p.value.value)
 	for _, s := range samples {
 		if err == nil {
-			err = t.Execute(io.Discard, s)
+			err = execute(t, s, &limited{})
 		}
 	}
 	if err == nil {

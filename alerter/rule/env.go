@@ -31,7 +31,8 @@ type Env struct {
 	MessageHash string `expr:"message_hash"`
 	// Component is what reported it, like "kubelet".
 	Component string `expr:"component"`
-	// Count is how often it happened since the Event began, Occurrences since the previous revision (1 when unknown).
+	// Count is how often it happened since the Event began, Occurrences since the previous revision (1 when unknown). The
+	// names count and type stand for these fields and not for the language's functions: use len(filter(…)) to count.
 	Count       int `expr:"count"`
 	Occurrences int `expr:"occurrences"`
 	// Time is the event time.

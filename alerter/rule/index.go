@@ -99,8 +99,10 @@ func membership(b *ast.BinaryNode) (field, []string, bool) {
 		}
 		f, values = g, append(values, v)
 	}
-	return f, values, len(values) > 0
+	return f, distinct(values), len(values) > 0
 }
+
+func distinct(values []string) []string { return slices.Compact(slices.Sorted(slices.Values(values))) }
 
 // both holds when a and b hold: for a field that both require, the values that both allow.
 func both(a, b map[field][]string) map[field][]string {
@@ -122,7 +124,7 @@ func either(a, b map[field][]string) map[field][]string {
 	all := map[field][]string{}
 	for f, values := range a {
 		if other, ok := b[f]; ok {
-			all[f] = slices.Compact(slices.Sorted(slices.Values(slices.Concat(values, other))))
+			all[f] = distinct(slices.Concat(values, other))
 		}
 	}
 	return all

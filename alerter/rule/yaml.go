@@ -30,7 +30,7 @@ func (f *file) at(tok *token.Token, format string, args ...any) {
 
 // parse returns the roots of the file's documents.
 func (f *file) parse(data []byte) []ast.Node {
-	parsed, err := parser.ParseBytes(data, 0)
+	parsed, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		var e yaml.Error
 		if errors.As(err, &e) {
