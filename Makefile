@@ -14,13 +14,16 @@ ifneq ($(shell git rev-parse --git-dir >/dev/null 2>&1 && git status --porcelain
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 endif
 
+# The binary needs no C library. Tests are built the same way, so that both share what is compiled.
+export CGO_ENABLED := 0
+
 # Tools live in modules of their own, so that they and the project do not choose each other's dependencies.
 GOLANGCI := go tool -modfile=tools/golangci-lint/go.mod golangci-lint
 GOTESTSUM := go tool -modfile=tools/gotestsum/go.mod gotestsum
 STACK := go run ./test/stack/cmd/stack
 
 # The race detector needs a C compiler. It is on where goroutines share memory; SQLite in Go under it is too slow.
-RACE := $(shell command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 && echo -race)
+RACE := $(if $(shell command -v gcc || command -v clang),-race)
 CONCURRENT := ./internal/stream/... ./internal/daemon/... ./internal/embedded/... ./producer/... ./enricher/... ./indexer/... ./alerter/...
 E2E_TESTS := kubescribe/test/e2e
 GENERATED := schemas/json/v1 docs
@@ -37,7 +40,7 @@ help: ## Show this list
 
 .PHONY: build
 build: ## Build bin/kubescribe
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/kubescribe ./cmd/kubescribe
+	go build -ldflags '$(LDFLAGS)' -o bin/kubescribe ./cmd/kubescribe
 
 .PHONY: demo
 demo: ## Play the shipped recording through all services; DEMO_ONCE=1 stops at the end and prints one JSON object
@@ -73,7 +76,7 @@ prepare: ## Fetch and build what the real stack needs and the cache lacks
 .PHONY: test-packages
 test-packages: ## All tests but the end-to-end tests, on the real stack
 	@mkdir -p $(RESULTS) && rm -f $(RESULTS)/*
-	@$(GOTESTSUM) --format standard-quiet --jsonfile $(RESULTS)/concurrent.json -- $(GOTEST) $(RACE) $(CONCURRENT)
+	@CGO_ENABLED=$(if $(RACE),1,0) $(GOTESTSUM) --format standard-quiet --jsonfile $(RESULTS)/concurrent.json -- $(GOTEST) $(RACE) $(CONCURRENT)
 	@$(GOTESTSUM) --format standard-quiet --jsonfile $(RESULTS)/other.json -- $(GOTEST) \
 		$$(comm -23 <(go list ./... | sort) <(go list $(CONCURRENT) $(E2E_TESTS) | sort))
 	@$(MAKE) count
