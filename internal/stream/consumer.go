@@ -65,6 +65,7 @@ func runConsumer(ctx context.Context, cfg Config, d Deps, o ConsumerOptions, h H
 	}
 	made(c)
 	go c.commits.run()
+	go c.link.report(c.health, c.stopping)
 	err = c.poll(ctx)
 	c.shutdown()
 	return err
@@ -115,11 +116,7 @@ func (c *consumer) poll(ctx context.Context) error {
 			}
 		})
 		c.cl.AllowRebalance()
-		if reason := c.link.reason(); reason != "" || err == nil {
-			c.health.set("kafka", reason)
-		} else {
-			c.health.set("kafka", err.Error())
-		}
+		c.health.set("poll", text(err))
 		if ctx.Err() == nil && patience.over(err, fetches.NumRecords() > 0) {
 			return fmt.Errorf("consuming as group %s: %w", c.o.Group, explain("", err))
 		}
@@ -248,7 +245,6 @@ func (c *consumer) shutdown() {
 		c.d.Log.Warn("committing at shutdown failed; records come again", "group", c.o.Group, "err", err)
 	}
 	quit(c.cl)
-	c.health.set("kafka", "")
 }
 
 // quit leaves the group and closes the client, in a bounded time even when no broker answers.
@@ -278,6 +274,13 @@ func firstError(fetches kgo.Fetches) error {
 		}
 	})
 	return first
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // fatalPatience is how long an error that only a person can mend must last before it ends a loop: brokers that are starting may

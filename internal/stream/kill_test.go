@@ -91,7 +91,7 @@ var transactionKeys = []int16{int16(kmsg.Produce), int16(kmsg.TxnOffsetCommit), 
 // and goes: each input is in the output exactly once and in order.
 func TestTransformKilled(t *testing.T) {
 	onRealBroker(t, func(t *testing.T, b broker) {
-		const parts, kills, chunk = 4, 8, 150
+		const parts, kills, chunk = 4, 8, 50
 		in, out := b.topic(t, parts), b.topic(t, parts)
 		group := "g-" + uuid.NewString()
 		stop := make(chan struct{})
@@ -316,11 +316,37 @@ func TestLoopsOutliveTheBroker(t *testing.T) {
 	consume.stop()
 	got := b.numbers(t, out)
 	for p := range int32(parts) {
+		if len(got[p]) != rounds*chunk {
+			b.dump(t, out, p)
+		}
 		assert.Equal(t, count(0, rounds*chunk), got[p])
 		once := map[int]bool{}
 		for _, n := range seen.of(out, p) {
 			once[n] = true
 		}
 		assert.Len(t, once, rounds*chunk, "the consumer saw each at least once")
+	}
+}
+
+// dump logs a partition's batches as they are in the log, control records and aborted ones too.
+func (b broker) dump(t *testing.T, topic string, partition int32) {
+	t.Helper()
+	cl := b.client(t, kgo.FetchIsolationLevel(kgo.ReadUncommitted()), kgo.KeepControlRecords(),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {partition: kgo.NewOffset().AtStart()}}))
+	last := ""
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		records := cl.PollFetches(ctx).Records()
+		cancel()
+		if len(records) == 0 {
+			return
+		}
+		for _, r := range records {
+			now := fmt.Sprintf("%d/%d control=%v", r.ProducerID, r.ProducerEpoch, r.Attrs.IsControl())
+			if now != last || r.Attrs.IsControl() {
+				t.Logf("offset %d value %q key %v producer %s at %s", r.Offset, r.Value, r.Key, now, r.Timestamp.Format("15:04:05.000"))
+			}
+			last = now
+		}
 	}
 }

@@ -56,3 +56,19 @@ func (l *link) reason() string {
 	}
 	return "no answer from Kafka"
 }
+
+// report tells health about the link every second, until stop is closed: a loop can be inside a handler or a transaction when the
+// broker goes away.
+func (l *link) report(h *health, stop <-chan struct{}) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			h.set("kafka", l.reason())
+		case <-stop:
+			h.set("kafka", "")
+			return
+		}
+	}
+}

@@ -34,7 +34,6 @@ func RunTransform(ctx context.Context, cfg Config, d Deps, o TransformOptions, f
 		health:  newHealth("stream/"+o.Group, d.Health),
 		outsize: map[topicOffset]error{},
 	}
-	defer t.health.set("kafka", "")
 	work, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(o.ShutdownTimeout, abandon) })()
@@ -50,7 +49,7 @@ func RunTransform(ctx context.Context, cfg Config, d Deps, o TransformOptions, f
 			retry.reset()
 		}
 		t.m.rebuilds.WithLabelValues(o.Group).Inc()
-		t.health.set("kafka", err.Error())
+		t.health.set("session", err.Error())
 		d.Log.Warn("transaction session ended; a new one begins", "group", o.Group, "err", err)
 		sleep(ctx, retry.next(nil))
 	}
@@ -127,7 +126,10 @@ func (t *transformer) session(ctx, work context.Context) error {
 		return &configError{fmt.Sprintf("opening a transaction session of group %s: %v", t.o.Group, err)}
 	}
 	s.cl = s.s.Client()
+	ended := make(chan struct{})
+	go s.link.report(s.health, ended)
 	defer func() {
+		close(ended)
 		s.release(s.all())
 		quit(s.cl)
 	}()
@@ -136,6 +138,7 @@ func (t *transformer) session(ctx, work context.Context) error {
 	if _, _, err := s.cl.ProducerID(ctx); err != nil {
 		return fmt.Errorf("taking the transactional id %s: %w", t.o.TransactionalID, err)
 	}
+	s.health.set("session", "")
 	for ctx.Err() == nil {
 		if err := s.step(ctx); err != nil {
 			return err
@@ -251,11 +254,7 @@ func (s *session) poll(ctx context.Context) ([]*kgo.Record, error) {
 	}
 	fetches := s.s.PollRecords(ctx, limit)
 	err := firstError(fetches)
-	if reason := s.link.reason(); reason != "" || err == nil {
-		s.health.set("kafka", reason)
-	} else {
-		s.health.set("kafka", err.Error())
-	}
+	s.health.set("poll", text(err))
 	if s.patience.over(err, false) {
 		return nil, err
 	}
