@@ -24,6 +24,7 @@ import (
 	"kubescribe/alerter/receiver"
 	"kubescribe/internal/stream"
 	"kubescribe/schemas"
+	"kubescribe/test/stack"
 )
 
 // patience is how long tests wait for what must come; nothing sleeps that long when all is well.
@@ -43,6 +44,13 @@ func fakeWorld(t *testing.T, clusters ...string) world {
 	require.NoError(t, err)
 	t.Cleanup(broker.Close)
 	return newWorld(t, broker.ListenAddrs()[0], clusters...)
+}
+
+// onBrokers runs a test on the in-process broker and on a real one. Consumer groups have fixed names, so the real one is used by one
+// test at a time.
+func onBrokers(t *testing.T, clusters []string, test func(t *testing.T, w world)) {
+	t.Run("kfake", func(t *testing.T) { test(t, fakeWorld(t, clusters...)) })
+	t.Run("kafka", func(t *testing.T) { test(t, newWorld(t, stack.SharedKafka(t), clusters...)) })
 }
 
 func newWorld(t *testing.T, address string, clusters ...string) world {

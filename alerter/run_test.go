@@ -31,51 +31,51 @@ groups:
 `
 
 func TestOneWay(t *testing.T) {
-	t.Parallel()
-	w := fakeWorld(t, "prod", "test")
-	hook := newWebhook(t)
-	w.produce(t,
-		document("prod", "a1", "BackOff", "a", epoch), document("prod", "a2", "BackOff", "a", epoch.Add(time.Minute)),
-		document("prod", "b1", "BackOff", "b", epoch), document("prod", "b2", "Started", "b", epoch), document("test", "a9", "BackOff", "a", epoch),
-		document("prod", "a3", "BackOff", "a", epoch.Add(2*time.Minute)), document("prod", "a3", "BackOff", "a", epoch.Add(2*time.Minute)),
-	)
-	bad := &kgo.Record{Topic: w.topics.Enriched("prod"), Value: []byte("{")}
-	require.NoError(t, stream.Produce(t.Context(), w.kafka, stream.Deps{}, bad))
-	cfg := config(t, backoffRules, hook)
-	reg := prometheus.NewRegistry()
-	d := testDeps(t)
-	d.Metrics = reg
-	w.start(t, cfg, d)
-	eventually(t, "a page and its resolve", func() bool { n, _ := hook.got(); return n == 2 })
+	onBrokers(t, []string{"prod", "test"}, func(t *testing.T, w world) {
+		hook := newWebhook(t)
+		w.produce(t,
+			document("prod", "a1", "BackOff", "a", epoch), document("prod", "a2", "BackOff", "a", epoch.Add(time.Minute)),
+			document("prod", "b1", "BackOff", "b", epoch), document("prod", "b2", "Started", "b", epoch), document("test", "a9", "BackOff", "a", epoch),
+			document("prod", "a3", "BackOff", "a", epoch.Add(2*time.Minute)), document("prod", "a3", "BackOff", "a", epoch.Add(2*time.Minute)),
+		)
+		bad := &kgo.Record{Topic: w.topics.Enriched("prod"), Value: []byte("{")}
+		require.NoError(t, stream.Produce(t.Context(), w.kafka, stream.Deps{}, bad))
+		cfg := config(t, backoffRules, hook)
+		reg := prometheus.NewRegistry()
+		d := testDeps(t)
+		d.Metrics = reg
+		w.start(t, cfg, d)
+		eventually(t, "a page and its resolve", func() bool { n, _ := hook.got(); return n == 2 })
 
-	alerts := w.alerts(t)
-	require.Len(t, alerts, 2, dump(alerts))
-	firing, resolved := alerts[0], alerts[1]
-	assert.Equal(t, schemas.AlertFiring, firing.Status)
-	assert.Equal(t, map[string]string{"alertname": "CrashLoop", "cluster": "prod", "namespace": "shop", "name": "a", "severity": "page"}, firing.Labels)
-	assert.Equal(t, "a in shop", firing.Annotations["summary"])
-	assert.Equal(t, epoch, firing.StartsAt)
-	assert.EqualValues(t, 3, firing.Count)
-	assert.Len(t, firing.Evidence, 3)
-	assert.Equal(t, schemas.AlertResolved, resolved.Status)
-	assert.Equal(t, epoch.Add(2*time.Minute), resolved.EndsAt)
-	assert.Equal(t, firing.Fingerprint, resolved.Fingerprint)
-	assert.Equal(t, []string{"firing", "resolved"}, hook.statuses())
-	_, repeats := hook.got()
-	assert.Zero(t, repeats)
+		alerts := w.alerts(t)
+		require.Len(t, alerts, 2, dump(alerts))
+		firing, resolved := alerts[0], alerts[1]
+		assert.Equal(t, schemas.AlertFiring, firing.Status)
+		assert.Equal(t, map[string]string{"alertname": "CrashLoop", "cluster": "prod", "namespace": "shop", "name": "a", "severity": "page"}, firing.Labels)
+		assert.Equal(t, "a in shop", firing.Annotations["summary"])
+		assert.Equal(t, epoch, firing.StartsAt)
+		assert.EqualValues(t, 3, firing.Count)
+		assert.Len(t, firing.Evidence, 3)
+		assert.Equal(t, schemas.AlertResolved, resolved.Status)
+		assert.Equal(t, epoch.Add(2*time.Minute), resolved.EndsAt)
+		assert.Equal(t, firing.Fingerprint, resolved.Fingerprint)
+		assert.Equal(t, []string{"firing", "resolved"}, hook.statuses())
+		_, repeats := hook.got()
+		assert.Zero(t, repeats)
 
-	states := w.states(t)
-	require.Len(t, states, 3, "a and b in prod, a in test")
-	assert.Equal(t, schemas.AlertResolved, states[schemas.AlertStateKey("prod", firing.Fingerprint)].Status)
-	eventually(t, "the dead letter", func() bool { return len(w.read(t, w.topics.DeadLetter("prod"))) == 1 })
-	eventually(t, "the notification log", func() bool { return len(w.read(t, w.topics.Notifications())) == 2 })
-	for _, r := range w.read(t, w.topics.Notifications()) {
-		n, err := schemas.DecodeNotification(r.Value)
-		require.NoError(t, err)
-		assert.Equal(t, schemas.DeliverySent, n.Delivery)
-	}
-	samePartitions(t, w.read(t, w.topics.Matches()), w.read(t, w.topics.AlertState()))
-	samePartitions(t, w.read(t, w.topics.Alerts()), w.read(t, w.topics.Notifications()))
+		states := w.states(t)
+		require.Len(t, states, 3, "a and b in prod, a in test")
+		assert.Equal(t, schemas.AlertResolved, states[schemas.AlertStateKey("prod", firing.Fingerprint)].Status)
+		eventually(t, "the dead letter", func() bool { return len(w.read(t, w.topics.DeadLetter("prod"))) == 1 })
+		eventually(t, "the notification log", func() bool { return len(w.read(t, w.topics.Notifications())) == 2 })
+		for _, r := range w.read(t, w.topics.Notifications()) {
+			n, err := schemas.DecodeNotification(r.Value)
+			require.NoError(t, err)
+			assert.Equal(t, schemas.DeliverySent, n.Delivery)
+		}
+		samePartitions(t, w.read(t, w.topics.Matches()), w.read(t, w.topics.AlertState()))
+		samePartitions(t, w.read(t, w.topics.Alerts()), w.read(t, w.topics.Notifications()))
+	})
 }
 
 // samePartitions checks that what is restored by partition lies where its origin lies: keys differ, partitions must not.
@@ -92,60 +92,60 @@ func samePartitions(t *testing.T, from, to []*kgo.Record) {
 }
 
 func TestRestartsInMidWindow(t *testing.T) {
-	t.Parallel()
-	w := fakeWorld(t, "prod")
-	hook := newWebhook(t)
-	cfg := config(t, backoffRules, hook)
-	cfg.Instance = "alerter-0"
-	for i := range 3 {
-		w.produce(t, document("prod", fmt.Sprint("a", i), "BackOff", "a", epoch.Add(time.Duration(i)*time.Minute)))
-		stop := w.start(t, cfg, testDeps(t))
-		if i < 2 {
-			eventually(t, "the state of the match", func() bool {
-				for _, s := range w.states(t) {
-					return len(s.Window) == i+1
-				}
-				return false
-			})
-		} else {
-			eventually(t, "the page", func() bool { n, _ := hook.got(); return n >= 1 })
+	onBrokers(t, []string{"prod"}, func(t *testing.T, w world) {
+		hook := newWebhook(t)
+		cfg := config(t, backoffRules, hook)
+		cfg.Instance = w.topics.Prefix + "0"
+		for i := range 3 {
+			w.produce(t, document("prod", fmt.Sprint("a", i), "BackOff", "a", epoch.Add(time.Duration(i)*time.Minute)))
+			stop := w.start(t, cfg, testDeps(t))
+			if i < 2 {
+				eventually(t, "the state of the match", func() bool {
+					for _, s := range w.states(t) {
+						return len(s.Window) == i+1
+					}
+					return false
+				})
+			} else {
+				eventually(t, "the page", func() bool { n, _ := hook.got(); return n >= 1 })
+			}
+			require.NoError(t, stop())
 		}
-		require.NoError(t, stop())
-	}
-	w.start(t, cfg, testDeps(t))
-	eventually(t, "the resolve", func() bool { n, _ := hook.got(); return n == 2 })
-	assert.Len(t, w.alerts(t), 2)
-	_, repeats := hook.got()
-	assert.Zero(t, repeats)
+		w.start(t, cfg, testDeps(t))
+		eventually(t, "the resolve", func() bool { n, _ := hook.got(); return n == 2 })
+		assert.Len(t, w.alerts(t), 2)
+		_, repeats := hook.got()
+		assert.Zero(t, repeats)
+	})
 }
 
 func TestReceiverIsAwayForAWhile(t *testing.T) {
-	t.Parallel()
-	w := fakeWorld(t, "prod")
-	hook, other := newWebhook(t), newWebhook(t)
-	var tries atomic.Int32
-	hook.set(func(schemas.Alert) int { tries.Add(1); return http.StatusInternalServerError })
-	cfg := config(t, oneShotRules, hook)
-	second := cfg.Receivers[0]
-	second.Name, second.URL = "other", stream.Secret(other.URL)
-	cfg.Receivers, cfg.DefaultReceivers = append(cfg.Receivers, second), []string{"hook", "other"}
-	w.start(t, cfg, testDeps(t))
-	const pods = 20
-	for i := range pods {
-		w.produce(t, document("prod", fmt.Sprint("e", i), "BackOff", fmt.Sprint("pod-", i), epoch))
-	}
-	eventually(t, "several tries", func() bool { return tries.Load() > 3 })
-	assert.Empty(t, hook.statuses())
-	hook.set(nil)
-	eventually(t, "every page at both", func() bool {
-		a, _ := hook.got()
-		b, _ := other.got()
-		return a == pods && b == pods
+	onBrokers(t, []string{"prod"}, func(t *testing.T, w world) {
+		hook, other := newWebhook(t), newWebhook(t)
+		var tries atomic.Int32
+		hook.set(func(schemas.Alert) int { tries.Add(1); return http.StatusInternalServerError })
+		cfg := config(t, oneShotRules, hook)
+		second := cfg.Receivers[0]
+		second.Name, second.URL = "other", stream.Secret(other.URL)
+		cfg.Receivers, cfg.DefaultReceivers = append(cfg.Receivers, second), []string{"hook", "other"}
+		w.start(t, cfg, testDeps(t))
+		const pods = 20
+		for i := range pods {
+			w.produce(t, document("prod", fmt.Sprint("e", i), "BackOff", fmt.Sprint("pod-", i), epoch))
+		}
+		eventually(t, "several tries", func() bool { return tries.Load() > 3 })
+		assert.Empty(t, hook.statuses())
+		hook.set(nil)
+		eventually(t, "every page at both", func() bool {
+			a, _ := hook.got()
+			b, _ := other.got()
+			return a == pods && b == pods
+		})
+		for _, h := range []*webhook{hook, other} {
+			_, repeats := h.got()
+			assert.Zero(t, repeats)
+		}
 	})
-	for _, h := range []*webhook{hook, other} {
-		_, repeats := h.got()
-		assert.Zero(t, repeats)
-	}
 }
 
 const oneShotRules = `
@@ -159,96 +159,93 @@ groups:
 `
 
 func TestReceiverRefuses(t *testing.T) {
-	t.Parallel()
-	w := fakeWorld(t, "prod")
-	hook := newWebhook(t)
-	hook.set(func(a schemas.Alert) int {
-		if a.Labels["name"] == "bad" {
-			return http.StatusUnprocessableEntity
+	onBrokers(t, []string{"prod"}, func(t *testing.T, w world) {
+		hook := newWebhook(t)
+		hook.set(func(a schemas.Alert) int {
+			if a.Labels["name"] == "bad" {
+				return http.StatusUnprocessableEntity
+			}
+			return 0
+		})
+		cfg := config(t, oneShotRules, hook)
+		stop := w.start(t, cfg, testDeps(t))
+		w.produce(t, document("prod", "e1", "BackOff", "bad", epoch), document("prod", "e2", "BackOff", "good", epoch))
+		eventually(t, "the good page", func() bool { n, _ := hook.got(); return n == 1 })
+		eventually(t, "the dead letter", func() bool { return len(w.read(t, w.topics.DeadLetter(""))) == 1 })
+		deliveries := map[schemas.Delivery]int{}
+		for _, r := range w.read(t, w.topics.Notifications()) {
+			n, err := schemas.DecodeNotification(r.Value)
+			require.NoError(t, err)
+			deliveries[n.Delivery]++
 		}
-		return 0
-	})
-	cfg := config(t, oneShotRules, hook)
-	stop := w.start(t, cfg, testDeps(t))
-	w.produce(t, document("prod", "e1", "BackOff", "bad", epoch), document("prod", "e2", "BackOff", "good", epoch))
-	eventually(t, "the good page", func() bool { n, _ := hook.got(); return n == 1 })
-	eventually(t, "the dead letter", func() bool { return len(w.read(t, w.topics.DeadLetter(""))) == 1 })
-	deliveries := map[schemas.Delivery]int{}
-	for _, r := range w.read(t, w.topics.Notifications()) {
-		n, err := schemas.DecodeNotification(r.Value)
-		require.NoError(t, err)
-		deliveries[n.Delivery]++
-	}
-	assert.Equal(t, map[schemas.Delivery]int{schemas.DeliverySent: 1, schemas.DeliveryRefused: 1}, deliveries)
+		assert.Equal(t, map[schemas.Delivery]int{schemas.DeliverySent: 1, schemas.DeliveryRefused: 1}, deliveries)
 
-	// From the dead letter it can be sent anew, also while the process lives that was refused.
-	hook.set(nil)
-	letter := w.read(t, w.topics.DeadLetter(""))[0]
-	again := &kgo.Record{Topic: w.topics.Alerts(), Key: letter.Key, Value: letter.Value}
-	require.NoError(t, stream.Produce(t.Context(), w.kafka, stream.Deps{}, again))
-	eventually(t, "the page sent anew", func() bool { n, _ := hook.got(); return n == 2 })
-	require.NoError(t, stop())
+		// From the dead letter it can be sent anew, also while the process lives that was refused.
+		hook.set(nil)
+		letter := w.read(t, w.topics.DeadLetter(""))[0]
+		again := &kgo.Record{Topic: w.topics.Alerts(), Key: letter.Key, Value: letter.Value}
+		require.NoError(t, stream.Produce(t.Context(), w.kafka, stream.Deps{}, again))
+		eventually(t, "the page sent anew", func() bool { n, _ := hook.got(); return n == 2 })
+		require.NoError(t, stop())
+	})
 }
 
 // TestTimersWaitForUnreadMatches has a decider start on old state with evidence unread: the quiet time is over by the clock, but
 // the evidence says that it goes on.
 func TestTimersWaitForUnreadMatches(t *testing.T) {
-	t.Parallel()
-	w := fakeWorld(t, "prod")
-	hook := newWebhook(t)
-	cfg := config(t, backoffRules, hook)
-	stop := w.start(t, cfg, testDeps(t))
-	w.produce(t, document("prod", "a1", "BackOff", "a", epoch), document("prod", "a2", "BackOff", "a", epoch), document("prod", "a3", "BackOff", "a", epoch))
-	eventually(t, "the page", func() bool { n, _ := hook.got(); return n == 1 })
-	require.NoError(t, stop())
+	onBrokers(t, []string{"prod"}, func(t *testing.T, w world) {
+		hook := newWebhook(t)
+		cfg := config(t, backoffRules, hook)
+		stop := w.start(t, cfg, testDeps(t))
+		w.produce(t, document("prod", "a1", "BackOff", "a", epoch), document("prod", "a2", "BackOff", "a", epoch), document("prod", "a3", "BackOff", "a", epoch))
+		eventually(t, "the page", func() bool { n, _ := hook.got(); return n == 1 })
+		require.NoError(t, stop())
 
-	later := testDeps(t)
-	later.Now = func() time.Time { return time.Now().Add(time.Hour) } // long after the quiet time
-	matchOnly := cfg
-	matchOnly.Decide, matchOnly.Notify = false, false
-	w.produce(t, document("prod", "a4", "BackOff", "a", epoch.Add(time.Second)))
-	stop = w.start(t, matchOnly, testDeps(t))
-	eventually(t, "the match", func() bool { return len(w.read(t, w.topics.Matches())) == 4 })
-	require.NoError(t, stop())
-	w.start(t, cfg, later)
-	eventually(t, "the evidence", func() bool {
-		for _, s := range w.states(t) {
-			return s.LastAt.Equal(epoch.Add(time.Second))
-		}
-		return false
+		later := testDeps(t)
+		later.Now = func() time.Time { return time.Now().Add(time.Hour) } // long after the quiet time
+		matchOnly := cfg
+		matchOnly.Decide, matchOnly.Notify = false, false
+		w.produce(t, document("prod", "a4", "BackOff", "a", epoch.Add(time.Second)))
+		stop = w.start(t, matchOnly, testDeps(t))
+		eventually(t, "the match", func() bool { return len(w.read(t, w.topics.Matches())) == 4 })
+		require.NoError(t, stop())
+		w.start(t, cfg, later)
+		eventually(t, "the evidence", func() bool {
+			for _, s := range w.states(t) {
+				return s.LastAt.Equal(epoch.Add(time.Second))
+			}
+			return false
+		})
+		eventually(t, "the resolve", func() bool { n, _ := hook.got(); return n == 2 })
+		alerts := w.alerts(t)
+		require.Len(t, alerts, 2, dump(alerts))
+		assert.EqualValues(t, 4, alerts[1].Count, "the resolve came after the evidence was read")
 	})
-	eventually(t, "the resolve", func() bool { n, _ := hook.got(); return n == 2 })
-	alerts := w.alerts(t)
-	require.Len(t, alerts, 2, dump(alerts))
-	assert.EqualValues(t, 4, alerts[1].Count, "the resolve came after the evidence was read")
 }
 
 func TestTwoInstancesRebalance(t *testing.T) {
-	t.Parallel()
-	var clusters []string
-	for i := range 6 {
-		clusters = append(clusters, fmt.Sprint("c", i))
-	}
-	w := fakeWorld(t, clusters...)
-	hook := newWebhook(t)
-	cfg := config(t, backoffRules, hook)
-	send := func(i int) {
-		for _, c := range clusters {
-			w.produce(t, document(c, fmt.Sprint(c, "-", i), "BackOff", "a", epoch.Add(time.Duration(i)*time.Second)))
+	clusters := []string{"c0", "c1", "c2", "c3", "c4", "c5"}
+	onBrokers(t, clusters, func(t *testing.T, w world) {
+		hook := newWebhook(t)
+		cfg := config(t, backoffRules, hook)
+		send := func(i int) {
+			for _, c := range clusters {
+				w.produce(t, document(c, fmt.Sprint(c, "-", i), "BackOff", "a", epoch.Add(time.Duration(i)*time.Second)))
+			}
 		}
-	}
-	first := w.start(t, cfg, testDeps(t))
-	send(0)
-	eventually(t, "the first states", func() bool { return len(w.states(t)) == len(clusters) })
-	second := w.start(t, cfg, testDeps(t))
-	send(1)
-	eventually(t, "the second matches", func() bool { return len(w.read(t, w.topics.Matches())) == 2*len(clusters) })
-	require.NoError(t, first())
-	send(2)
-	eventually(t, "all pages and resolves", func() bool { n, _ := hook.got(); return n == 2*len(clusters) })
-	require.NoError(t, second())
-	alerts := w.alerts(t)
-	assert.Len(t, alerts, 2*len(clusters), dump(alerts))
-	_, repeats := hook.got()
-	assert.Zero(t, repeats)
+		first := w.start(t, cfg, testDeps(t))
+		send(0)
+		eventually(t, "the first states", func() bool { return len(w.states(t)) == len(clusters) })
+		second := w.start(t, cfg, testDeps(t))
+		send(1)
+		eventually(t, "the second matches", func() bool { return len(w.read(t, w.topics.Matches())) == 2*len(clusters) })
+		require.NoError(t, first())
+		send(2)
+		eventually(t, "all pages and resolves", func() bool { n, _ := hook.got(); return n == 2*len(clusters) })
+		require.NoError(t, second())
+		alerts := w.alerts(t)
+		assert.Len(t, alerts, 2*len(clusters), dump(alerts))
+		_, repeats := hook.got()
+		assert.Zero(t, repeats)
+	})
 }
