@@ -23,6 +23,9 @@ type opened struct {
 	store.Store
 	// refresh makes what was indexed visible to searches.
 	refresh func(t *testing.T)
+	// Of Elasticsearch only.
+	prefix string
+	cfg    store.ElasticsearchConfig
 }
 
 // origin is a Monday, and recent: the test engine's lifecycle deletes what is past its retention within a second.

@@ -36,7 +36,8 @@ func openElasticsearch(t *testing.T, url string) opened {
 		}
 		require.NoError(t, s.Close())
 	})
-	return opened{s, func(t *testing.T) { request(t, http.MethodPost, url+"/"+cfg.IndexPrefix+"-*/_refresh", "") }}
+	refresh := func(t *testing.T) { request(t, http.MethodPost, url+"/"+cfg.IndexPrefix+"-*/_refresh", "") }
+	return opened{Store: s, refresh: refresh, prefix: cfg.IndexPrefix, cfg: cfg}
 }
 
 func indices(t *testing.T, url, prefix string) []string {
@@ -76,7 +77,7 @@ func TestElasticsearchDoubleConforms(t *testing.T) {
 		s, err := store.OpenElasticsearch(doubleConfig(d), stream.Deps{})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, s.Close()) })
-		return opened{s, func(*testing.T) {}}
+		return opened{Store: s, refresh: func(*testing.T) {}}
 	})
 }
 

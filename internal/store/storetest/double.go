@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -83,6 +84,20 @@ func (d *Double) Forbid(on bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.forbid = on
+}
+
+// Configure puts a policy or a template in its place, as somebody else might.
+func (d *Double) Configure(path, body string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.conf[path] = json.RawMessage(body)
+}
+
+// Configuration gives the policies and templates by path.
+func (d *Double) Configuration() map[string]json.RawMessage {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return maps.Clone(d.conf)
 }
 
 // Documents gives the bodies by index and id. A document that lies in two indices is there twice.
