@@ -386,7 +386,7 @@ func (f *frames) send(kind string, object runtime.Object) error {
 // eventually polls, because what is waited for happens in other goroutines and behind sockets.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); {
+	for deadline := time.Now().Add(time.Minute); !ok(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain: %s", what)
 		}
