@@ -13,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Ping asks one of the brokers for an answer, within 10 seconds and within ctx. Services call it at start, before anything is
+// Ping asks one of the brokers for an answer, within 15 seconds. Services call it at start, before anything is
 // written: its error is one sentence that names the address and what to change (broker away, TLS on one side only, unknown CA,
 // wrong credentials).
 func Ping(ctx context.Context, cfg Config, d Deps) error {
@@ -32,8 +32,11 @@ func Ping(ctx context.Context, cfg Config, d Deps) error {
 	if classify(err) == fatal {
 		return explain("Kafka at "+strings.Join(cfg.Brokers, ", "), err)
 	}
+	// A wrong TLS setting can have used up all the time: a broker without TLS may wait for the rest of what it takes for a request.
+	looking, stop := context.WithTimeout(context.WithoutCancel(ctx), dialTimeout)
+	defer stop()
 	for _, addr := range cfg.Brokers {
-		if why := diagnose(ctx, cfg, addr); why != "" {
+		if why := diagnose(looking, cfg, addr); why != "" {
 			return fmt.Errorf("%s (%w)", why, err)
 		}
 	}
