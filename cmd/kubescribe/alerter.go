@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"kubescribe/alerter"
+	"kubescribe/internal/daemon"
 	"kubescribe/internal/stream"
 )
 
@@ -31,7 +34,27 @@ A change in the folder of rules is taken over while it runs; a broken set of rul
 			return []string{t.Matches(), t.AlertState(), t.Alerts(), t.Notifications(), t.DeadLetter("")}
 		},
 		run: func(ctx context.Context, c *config, d stream.Deps) error {
+			if c.Alerter.Match {
+				if err := c.checkRules(c.Alerter.Rules); err != nil {
+					return err
+				}
+			}
 			return alerter.Run(ctx, c.Alerter, c.Kafka, d)
 		},
 	}.command(con)
+}
+
+// checkRules makes broken rules a wrong input. An empty folder's name means that there are no rules.
+func (c *config) checkRules(folder string) error {
+	if folder == "" {
+		return nil
+	}
+	receivers := []string{}
+	for _, r := range c.Alerter.Receivers {
+		receivers = append(receivers, r.Name)
+	}
+	if err := alerter.Check(os.DirFS(folder), receivers).Err(); err != nil {
+		return &daemon.UsageError{Err: fmt.Errorf("the rules in %s are broken:\n%s", folder, indent(err))}
+	}
+	return nil
 }

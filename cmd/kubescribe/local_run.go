@@ -61,6 +61,9 @@ func runLocal(ctx context.Context, con console, o localOptions, c *config) (err 
 	if l.rules, err = o.ruleFolder(c, dir); err != nil {
 		return err
 	}
+	if err := c.checkRules(l.rules); err != nil {
+		return err
+	}
 	broker, err := embedded.Start(filepath.Join(dir, "kafka"), l.log)
 	if err != nil {
 		return err

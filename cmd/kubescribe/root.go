@@ -6,8 +6,8 @@ import (
 	"kubescribe/internal/daemon"
 )
 
-const rootLong = `kubescribe writes down everything that happens in Kubernetes clusters: once, with its context, searchable for months,
-and alerted on.
+const rootLong = `kubescribe is the flight recorder of Kubernetes clusters: everything that happens is written down once, with its context,
+searchable for months, and alerted on.
 
 It runs as services that are joined by Kafka topics:
 
@@ -37,11 +37,7 @@ func newRoot(con console) (root *cobra.Command, ran *bool) {
 		Version:       daemon.ReadVersion().String(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		PersistentPreRun: func(*cobra.Command, []string) {
-			*ran = true
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetIn(con.in)
@@ -58,7 +54,21 @@ func newRoot(con console) (root *cobra.Command, ran *bool) {
 		c.GroupID = groupTools
 		root.AddCommand(c)
 	}
+	mark(root, ran)
 	return root, ran
+}
+
+// mark makes every command say that it was reached, which is after all of cobra's own checks.
+func mark(cmd *cobra.Command, ran *bool) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			*ran = true
+			return run(cmd, args)
+		}
+	}
+	for _, c := range cmd.Commands() {
+		mark(c, ran)
+	}
 }
 
 const (
