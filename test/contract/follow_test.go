@@ -1,125 +1,155 @@
 package contract
 
 import (
-	"encoding/json"
-	"os"
-	"slices"
+	"context"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
 
-	"kubescribe/alerter/decision"
-	"kubescribe/alerter/rule"
+	"kubescribe/alerter"
+	"kubescribe/alerter/receiver"
 	"kubescribe/enricher"
+	"kubescribe/internal/stream"
 	"kubescribe/producer"
 	"kubescribe/schemas"
 )
 
-var (
-	topics  = schemas.Topics{Prefix: schemas.DefaultTopicPrefix}
-	cluster = schemas.Cluster{Name: "shop", UID: "4c1b6a52-6f0f-4c57-9a37-6a1d2f0c9b3e"}
-	// observedAt is when the producer saw the event; later services only copy it.
-	observedAt = time.Date(2026, 11, 20, 10, 7, 2, 310_000_000, time.UTC)
-)
+var cluster = schemas.Cluster{Name: "shop", UID: "4c1b6a52-6f0f-4c57-9a37-6a1d2f0c9b3e"}
 
-// apiServer is what the API server says about the pod of the event.
-var apiServer = enricher.Object{
-	Found:       true,
-	UID:         "fb07d563-9465-4fa1-b27b-65634961bd85",
-	Labels:      map[string]string{"app": "crashy", "pod-template-hash": "798479d4f6"},
-	Annotations: map[string]string{"example.com/team": "checkout"},
-	Owners: []schemas.Owner{
-		{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "crashy-798479d4f6", UID: "1c1c7a8e-7a43-4a53-9f3a-35b9a7b1c002"},
-		{APIVersion: "apps/v1", Kind: "Deployment", Name: "crashy", UID: "0b0b7a8e-7a43-4a53-9f3a-35b9a7b1c001"},
-	},
-	Status: schemas.EnrichmentComplete,
+// now is the wall clock: when something is sent, or given up. All else is event time.
+func now() time.Time { return time.Date(2026, 11, 20, 10, 7, 4, 0, time.UTC) }
+
+// apiServer stands for the API server beside the enricher: what it says about the pod of the event.
+type apiServer struct{}
+
+func (apiServer) Lookup(context.Context, schemas.Subject, time.Time) enricher.Object {
+	return enricher.Object{
+		Found: true, Status: schemas.EnrichmentComplete,
+		UID:         "fb07d563-9465-4fa1-b27b-65634961bd85",
+		Labels:      map[string]string{"app": "crashy", "pod-template-hash": "798479d4f6"},
+		Annotations: map[string]string{"example.com/team": "checkout"},
+		Owners: []schemas.Owner{
+			{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "crashy-798479d4f6", UID: "1c1c7a8e-7a43-4a53-9f3a-35b9a7b1c002"},
+			{APIVersion: "apps/v1", Kind: "Deployment", Name: "crashy", UID: "0b0b7a8e-7a43-4a53-9f3a-35b9a7b1c001"},
+		},
+	}
 }
 
-// TestFollowOneEvent sends one line of a watch through the pure code of every service, from bytes to bytes.
+// TestFollowOneEvent plays one line of a watch through the services as they run, and holds the bytes on every topic.
 func TestFollowOneEvent(t *testing.T) {
-	events := produce(t)
-	events.golden(t, "events", "observation")
-	checkpoint(t).golden(t, "checkpoints", "checkpoint")
+	k := broker(t)
+	topics := schemas.Topics{Prefix: k.TopicPrefix}
+	d := stream.Deps{Now: now}
 
-	enriched := enrich(t, events)
-	enriched.golden(t, "enriched", "document")
+	played, err := producer.Replay(t.Context(), producer.Default(), cluster.Name, k, d,
+		[]producer.Recording{producer.File("testdata/event.json")}, producer.ReplayOptions{ClusterUID: cluster.UID})
+	require.NoError(t, err)
+	require.EqualValues(t, 1, played.Observed)
 
-	matches := match(t, enriched)
-	matches.golden(t, "matches", "match")
+	ctx, stop := context.WithCancel(t.Context())
+	services, ctx := errgroup.WithContext(ctx)
+	services.Go(func() error { return enricher.Run(ctx, enricher.Default(), cluster.Name, k, d, apiServer{}) })
+	services.Go(func() error { return alerter.Run(ctx, pager(t), k, d) })
+	defer func() {
+		stop()
+		require.NoError(t, services.Wait())
+	}()
 
-	state, alerts := decide(t, matches)
-	state.golden(t, "alert-state", "alert-state")
-	alerts.golden(t, "alerts", "alert")
-	notification(t, alerts).golden(t, "notifications", "notification")
+	for _, c := range []struct{ golden, topic, schema string }{
+		{"events", topics.Events(cluster.Name), "observation"},
+		{"checkpoints", topics.Checkpoints(cluster.Name), "checkpoint"},
+		{"enriched", topics.Enriched(cluster.Name), "document"},
+		{"matches", topics.Matches(), "match"},
+		{"alert-state", topics.AlertState(), "alert-state"},
+		{"alerts", topics.Alerts(), "alert"},
+		{"notifications", topics.Notifications(), "notification"},
+	} {
+		first(ctx, t, k, c.topic).golden(t, c.golden, c.schema)
+	}
+	for _, topic := range []string{topics.DeadLetter(cluster.Name), topics.DeadLetter("")} {
+		require.Empty(t, records(ctx, t, k, topic))
+	}
 }
 
-func produce(t *testing.T) record {
-	b, err := os.ReadFile("testdata/event.json")
-	require.NoError(t, err)
-	var line struct{ Object json.RawMessage }
-	require.NoError(t, json.Unmarshal(b, &line))
-	o, err := producer.FromJSON(line.Object, cluster, 0, observedAt)
-	require.NoError(t, err)
-	one := int64(1) // the producer knows it from the revision before; here it is the first
-	o.Occurrences = &one
-	return record{topics.Events(cluster.Name), o.Subject.Key(), o.Event().Headers(), encode(t, o)}
+// TestFollowARecordThatDoesNotDecode: what can never succeed goes to the dead letter, with where it came from and why.
+func TestFollowARecordThatDoesNotDecode(t *testing.T) {
+	k := broker(t)
+	topics := schemas.Topics{Prefix: k.TopicPrefix}
+	bad := &kgo.Record{Topic: topics.Events(cluster.Name), Key: []byte("/Pod/shop/crashy"), Value: []byte(`{"id":"cut off in mid-`)}
+	require.NoError(t, stream.Produce(t.Context(), k, stream.Deps{}, bad))
+
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- enricher.Run(ctx, enricher.Default(), cluster.Name, k, stream.Deps{Now: now}, apiServer{})
+	}()
+	first(ctx, t, k, topics.DeadLetter(cluster.Name)).golden(t, "deadletter", "")
+	require.Empty(t, records(ctx, t, k, topics.Enriched(cluster.Name)))
+	stop()
+	require.NoError(t, <-done)
 }
 
-func checkpoint(t *testing.T) record {
-	c := schemas.Checkpoint{Source: schemas.SourceEvents, ClusterUID: cluster.UID, RV: "679", ObservedAt: observedAt}
-	value := encode(t, c)
-	_, err := schemas.DecodeCheckpoint(value)
+// broker is an in-process Kafka with the topics of the cluster.
+func broker(t *testing.T) stream.Config {
+	t.Helper()
+	b, err := kfake.NewCluster(kfake.NumBrokers(1))
 	require.NoError(t, err)
-	return record{topic: topics.Checkpoints(cluster.Name), key: schemas.CheckpointKey(schemas.SourceEvents), value: value}
+	t.Cleanup(b.Close)
+	k := stream.Default()
+	k.Brokers = b.ListenAddrs()
+	topics := schemas.Topics{Prefix: k.TopicPrefix}
+	var specs []stream.TopicSpec
+	for _, s := range append(topics.ClusterSpecs(cluster.Name, 1), topics.SharedSpecs(1)...) {
+		specs = append(specs, stream.TopicSpec{Name: s.Name, Partitions: s.Partitions, Replication: 1, Configs: s.Configs, Keyed: s.Keyed})
+	}
+	_, err = stream.ApplyTopics(t.Context(), k, stream.Deps{}, specs, false)
+	require.NoError(t, err)
+	return k
 }
 
-func enrich(t *testing.T, events record) record {
-	o, err := schemas.DecodeObservation(events.value)
-	require.NoError(t, err)
-	d, err := enricher.Enrich(o, apiServer, enricher.Fields{ServiceLabels: enricher.Default().ServiceLabels})
-	require.NoError(t, err)
-	value, err := d.Encode()
-	require.NoError(t, err)
-
-	withoutClass := slices.DeleteFunc(d.Headers(), func(h schemas.Header) bool { return h.Key == schemas.HeaderClass })
-	require.Equal(t, events.headers, withoutClass, "a fact keeps its id, type and time")
-	return record{topics.Enriched(cluster.Name), events.key, d.Headers(), value}
+// pager is an alerter that pages a webhook.
+func pager(t *testing.T) alerter.Config {
+	hook := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(hook.Close)
+	cfg := alerter.Default()
+	cfg.Rules = "testdata/rules"
+	cfg.Receivers = []receiver.Config{{Name: "oncall", Type: "webhook", URL: stream.Secret(hook.URL)}}
+	return cfg
 }
 
-func match(t *testing.T, enriched record) record {
-	d, err := schemas.DecodeDocument(enriched.value)
-	require.NoError(t, err)
-	set, report := rule.Load(os.DirFS("testdata/rules"), rule.Options{Receivers: []string{"oncall"}})
-	require.NoError(t, report.Err())
-	found, failures := rule.NewMatcher(set).Match(d)
-	require.Empty(t, failures)
-	require.Len(t, found, 1)
-	require.Equal(t, d.Event.ID, found[0].EventID)
-	return record{topic: topics.Matches(), key: found[0].Cluster, value: encode(t, found[0])}
+// first waits for the first record of a topic and returns it; it must be the only one.
+func first(ctx context.Context, t *testing.T, k stream.Config, topic string) record {
+	t.Helper()
+	var found []record
+	require.Eventually(t, func() bool {
+		found = records(ctx, t, k, topic)
+		return len(found) > 0
+	}, time.Minute, 20*time.Millisecond, "nothing arrives on %s", topic)
+	require.Len(t, found, 1, topic)
+	return found[0]
 }
 
-func decide(t *testing.T, matches record) (state, alert record) {
-	m, err := schemas.DecodeMatch(matches.value)
+func records(ctx context.Context, t *testing.T, k stream.Config, topic string) []record {
+	t.Helper()
+	var all []record
+	err := stream.ReadTopic(ctx, k, stream.Deps{}, stream.ReadOptions{Topic: topic, From: stream.FromStart}, func(r *kgo.Record) error {
+		all = append(all, record{r.Topic, string(r.Key), headers(r), r.Value})
+		return nil
+	})
 	require.NoError(t, err)
-	r := decision.Decide(schemas.AlertState{}, m, observedAt.Add(time.Second))
-	require.True(t, r.Changed)
-	require.Len(t, r.Alerts, 1)
-	a := r.Alerts[0]
-	return record{topic: topics.AlertState(), key: schemas.AlertStateKey(m.Cluster, m.Fingerprint), value: encode(t, r.State)},
-		record{topic: topics.Alerts(), key: a.Fingerprint, value: encode(t, a)}
+	return all
 }
 
-func notification(t *testing.T, alerts record) record {
-	a, err := schemas.DecodeAlert(alerts.value)
-	require.NoError(t, err)
-	n := schemas.Notification{AlertID: a.ID, Receiver: a.Receivers[0], Delivery: schemas.DeliverySent, SentAt: observedAt.Add(2 * time.Second), Attempts: 1}
-	require.NoError(t, n.Validate())
-	return record{topic: topics.Notifications(), key: schemas.NotificationKey(n.AlertID, n.Receiver), value: encode(t, n)}
-}
-
-func encode(t *testing.T, v any) []byte {
-	b, err := schemas.Encode(v)
-	require.NoError(t, err)
-	return b
+func headers(r *kgo.Record) []schemas.Header {
+	var all []schemas.Header
+	for _, h := range r.Headers {
+		all = append(all, schemas.Header(h))
+	}
+	return all
 }

@@ -35,10 +35,13 @@ func (r record) text() string {
 	return b.String()
 }
 
-// golden compares r with the golden file called name, and its value with the JSON Schema that other consumers rely on.
+// golden compares r with the golden file called name, and its value with the JSON Schema that other consumers rely on; schema is
+// empty for bytes that are no value of ours.
 func (r record) golden(t *testing.T, name, schema string) {
 	t.Helper()
-	require.NoError(t, valid(compile(t, schema), r.value), name)
+	if schema != "" {
+		require.NoError(t, valid(compile(t, schema), r.value), name)
+	}
 	file := filepath.Join("../../schemas/testdata/golden", name+".txt")
 	if *update {
 		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))

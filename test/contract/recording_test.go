@@ -31,7 +31,8 @@ func TestRecordingFitsTheSchemas(t *testing.T) {
 		require.NoError(t, err, "line %d", n)
 		require.Zero(t, ids[o.ID], "lines %d and %d have one id", ids[o.ID], n)
 		ids[o.ID] = n
-		value := encode(t, o)
+		value, err := schemas.Encode(o)
+		require.NoError(t, err)
 		require.NoError(t, valid(observation, value), "line %d", n)
 
 		read, err := schemas.DecodeObservation(value)
