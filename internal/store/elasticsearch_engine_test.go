@@ -196,6 +196,25 @@ func TestAnyLabelAndAnyFieldIsTaken(t *testing.T) {
 	assert.Less(t, strings.Count(string(mapping), `"type"`), 300, "10,000 label keys are no fields")
 }
 
+// What somebody else has put into our indices is not shown, and breaks no page.
+func TestForeignDocumentsBreakNoSearch(t *testing.T) {
+	url := stack.SharedElasticsearch(t)
+	s := openElasticsearch(t, url)
+	items := storetest.Items(10, origin)
+	_, err := s.Index(t.Context(), items)
+	require.NoError(t, err)
+	index := schemas.Index(s.prefix, schemas.ClassWarning, schemas.PeriodWeek, origin)
+	at := origin.Add(5 * time.Second).Format(time.RFC3339)
+	for _, body := range []string{`{}`, `{"@timestamp":"` + at + `"}`, `{"event":{"id":"x"}}`} {
+		request(t, http.MethodPost, url+"/"+index+"/_doc", body)
+	}
+	s.refresh(t)
+	assert.Len(t, walk(t, s, store.Query{}, 1), 10)
+	n, err := s.Count(t.Context(), store.Query{})
+	require.NoError(t, err)
+	assert.EqualValues(t, 10, n)
+}
+
 func TestRefusalsOfTheEngineAreNoPoison(t *testing.T) {
 	url := stack.SharedElasticsearch(t)
 	for _, c := range []struct{ name, method, path, body, undoMethod, undoPath, undoBody string }{

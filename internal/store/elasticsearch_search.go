@@ -5,11 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
-
-	"kubescribe/schemas"
 )
 
 // Closed indices are passed over, no index is no hit, and an answer that lacks a shard is an error, not a shorter page.
@@ -46,16 +43,17 @@ func (e *Elasticsearch) Search(ctx context.Context, q Query) (Page, error) {
 		return Page{}, err
 	}
 	var page Page
+	var last cursor
 	for i, h := range found.Hits.Hits {
 		if i == q.limit() {
-			page.Next = cursorOf(page.Hits[i-1])
+			page.Next = last.String()
 			break
 		}
-		hit, err := h.hit(e.cfg.IndexPrefix)
+		hit, key, err := h.hit(e.cfg.IndexPrefix)
 		if err != nil {
 			return Page{}, fmt.Errorf("searching: %w", err)
 		}
-		page.Hits = append(page.Hits, hit)
+		page.Hits, last = append(page.Hits, hit), key
 	}
 	return page, nil
 }
@@ -99,9 +97,10 @@ func (e *Elasticsearch) ask(ctx context.Context, doing, path string, body, to an
 	return nil
 }
 
-// elastic is q in Elasticsearch's query language. Nothing is scored.
+// elastic is q in Elasticsearch's query language. Nothing is scored. A document that somebody else has put beside ours, without
+// the fields to sort by, is no hit: it would come again on every page.
 func (q Query) elastic() object {
-	filters := []object{}
+	filters := []object{{"exists": object{"field": "@timestamp"}}, {"exists": object{"field": "event.id"}}}
 	times := object{}
 	from, to := q.bounds()
 	if from != nil {
@@ -134,20 +133,18 @@ type elasticHit struct {
 	Sort   []json.RawMessage `json:"sort"`
 }
 
-func (h elasticHit) hit(prefix string) (Hit, error) {
+// hit is h and its sort key.
+func (h elasticHit) hit(prefix string) (Hit, cursor, error) {
 	hit := Hit{ID: h.ID, Body: h.Source}
 	hit.Class, _, _ = strings.Cut(strings.TrimPrefix(h.Index, prefix+"-"), "-")
-	var when string
-	if len(h.Sort) != 2 || json.Unmarshal(h.Sort[0], &when) != nil {
-		return Hit{}, fmt.Errorf("document %s in %s has no @timestamp", strconv.Quote(h.ID), h.Index)
+	var when, id string
+	if len(h.Sort) != 2 || json.Unmarshal(h.Sort[0], &when) != nil || json.Unmarshal(h.Sort[1], &id) != nil {
+		return Hit{}, cursor{}, fmt.Errorf("document %q in %s has no sort key", h.ID, h.Index)
 	}
 	t, err := time.Parse(time.RFC3339Nano, when)
 	if err != nil {
-		return Hit{}, fmt.Errorf("document %s in %s: %w", strconv.Quote(h.ID), h.Index, err)
+		return Hit{}, cursor{}, fmt.Errorf("document %q in %s: %w", h.ID, h.Index, err)
 	}
 	hit.Time = t.UTC()
-	if schemas.ValidateClass(hit.Class) != nil {
-		hit.Class = ""
-	}
-	return hit, nil
+	return hit, cursor{t.UnixNano(), id}, nil
 }

@@ -137,11 +137,12 @@ type cursor struct {
 	id    string
 }
 
-func cursorOf(h Hit) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(h.Time.UnixNano(), 10) + " " + h.ID))
+// String is the cursor as a page's Next.
+func (c cursor) String() string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(c.nanos, 10) + " " + c.id))
 }
 
-// parseCursor reads what cursorOf has written; nil for an empty s.
+// parseCursor reads what String has written; nil for an empty s.
 func parseCursor(s string) (*cursor, error) {
 	if s == "" {
 		return nil, nil

@@ -30,7 +30,8 @@ func (s *SQLite) Search(ctx context.Context, q Query) (Page, error) {
 	var page Page
 	for rows.Next() {
 		if len(page.Hits) == q.limit() {
-			page.Next = cursorOf(page.Hits[len(page.Hits)-1])
+			last := page.Hits[len(page.Hits)-1]
+			page.Next = cursor{last.Time.UnixNano(), last.ID}.String()
 			break
 		}
 		var h Hit
