@@ -89,10 +89,10 @@ func TestLabelsAreBounded(t *testing.T) {
 
 // The worst that a cluster can say stays below the limit of a record, and the document says what was cut.
 func TestTheLargestDocumentFits(t *testing.T) {
-	bad := strings.Repeat("<", 1<<20) // encoded, each becomes six bytes
+	bad := strings.Repeat("\x01", 1<<20) // encoded, each becomes six bytes
 	labels := map[string]string{}
 	for i := range 10_000 {
-		labels[fmt.Sprintf("<<<<%06d", i)] = bad[:200]
+		labels[fmt.Sprintf("\x01\x01\x01\x01%06d", i)] = bad[:200]
 	}
 	e := map[string]any{
 		"metadata":       map[string]any{"name": bad, "namespace": bad, "uid": bad, "resourceVersion": bad},

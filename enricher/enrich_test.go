@@ -213,7 +213,7 @@ func BenchmarkEnrichAndEncode(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := range b.N {
-		o, err := schemas.DecodeObservation(in[i%len(in)])
+		o, err := decodeObservation(in[i%len(in)])
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -1,7 +1,6 @@
 package enricher
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -30,16 +29,19 @@ type event struct {
 	LastTimestamp      time.Time `json:"lastTimestamp"`
 	EventTime          time.Time `json:"eventTime"`
 	Count              int64     `json:"count"`
-	Series             *struct {
-		Count            int64     `json:"count"`
-		LastObservedTime time.Time `json:"lastObservedTime"`
-	} `json:"series"`
+	Series             *series   `json:"series"`
+}
+
+// series counts the repeats of an Event that was written through events.k8s.io.
+type series struct {
+	Count            int64     `json:"count"`
+	LastObservedTime time.Time `json:"lastObservedTime"`
 }
 
 // addEvent adds what a core/v1 Event says.
 func addEvent(d *schemas.Document, c *cutter, s schemas.Subject, payload []byte) error {
-	var e event
-	if err := json.Unmarshal(payload, &e); err != nil {
+	e, err := decodeEvent(payload)
+	if err != nil {
 		return fmt.Errorf("decoding event: %w", err)
 	}
 	first, last, count := e.FirstTimestamp, e.LastTimestamp, e.Count

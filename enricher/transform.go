@@ -76,7 +76,7 @@ func (t *transformer) transform(ctx context.Context, records []*kgo.Record) (str
 
 func (t *transformer) decode(it *item, r *kgo.Record) {
 	it.in, it.object = r, -1
-	o, err := schemas.DecodeObservation(r.Value)
+	o, err := decodeObservation(r.Value)
 	switch {
 	case err != nil:
 		it.poison = &stream.Poison{Record: r, Reason: poisonUndecodable, Err: err}

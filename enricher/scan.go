@@ -1,0 +1,474 @@
+package enricher
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"kubescribe/schemas"
+)
+
+// decodeObservation is schemas.DecodeObservation in a quarter of the time. What it does not understand at once it leaves
+// to that function: escaped or repeated names, names in other cases, odd numbers, every error. The payload is not copied:
+// it is valid as long as b.
+func decodeObservation(b []byte) (*schemas.Observation, error) {
+	o := new(schemas.Observation)
+	s := scanner{b: b}
+	s.observation(o)
+	if s.end() && o.Validate() == nil {
+		return o, nil
+	}
+	return schemas.DecodeObservation(b)
+}
+
+// decodeEvent is json.Unmarshal in the same way.
+func decodeEvent(b []byte) (*event, error) {
+	e := new(event)
+	s := scanner{b: b}
+	s.event(e)
+	if s.end() {
+		return e, nil
+	}
+	e = new(event)
+	err := json.Unmarshal(b, e)
+	return e, err
+}
+
+func (s *scanner) observation(o *schemas.Observation) {
+	s.object(func(name []byte) {
+		switch string(name) {
+		case "id":
+			s.text(&o.ID)
+		case "type":
+			s.text((*string)(&o.Type))
+		case "cluster":
+			s.object(func(name []byte) {
+				switch string(name) {
+				case "name":
+					s.text(&o.Cluster.Name)
+				case "uid":
+					s.text(&o.Cluster.UID)
+				default:
+					s.other(name)
+				}
+			})
+		case "source":
+			s.text((*string)(&o.Source))
+		case "subject":
+			s.subject(&o.Subject)
+		case "time":
+			s.time(&o.Time)
+		case "timeAdjusted":
+			o.TimeAdjusted = s.literal("true")
+			s.bad = s.bad || !o.TimeAdjusted && !s.literal("false")
+		case "observedAt":
+			s.time(&o.ObservedAt)
+		case "occurrences":
+			if s.literal("null") {
+				o.Occurrences = nil
+			} else {
+				o.Occurrences = new(int64)
+				s.integer(o.Occurrences)
+			}
+		case "payload":
+			from := s.i
+			s.skip(0)
+			if !s.bad {
+				o.Payload = s.b[from:s.i]
+			}
+		default:
+			s.other(name)
+		}
+	})
+}
+
+func (s *scanner) subject(o *schemas.Subject) {
+	s.object(func(name []byte) {
+		switch string(name) {
+		case "apiVersion":
+			s.text(&o.APIVersion)
+		case "kind":
+			s.text(&o.Kind)
+		case "namespace":
+			s.text(&o.Namespace)
+		case "name":
+			s.text(&o.Name)
+		case "uid":
+			s.text(&o.UID)
+		case "resourceVersion":
+			s.text(&o.ResourceVersion)
+		case "fieldPath":
+			s.text(&o.FieldPath)
+		default:
+			s.other(name)
+		}
+	})
+}
+
+func (s *scanner) event(e *event) {
+	s.object(func(name []byte) {
+		switch string(name) {
+		case "metadata":
+			s.metadata(e)
+		case "related":
+			if s.literal("null") {
+				e.Related = nil
+			} else {
+				e.Related = cmp.Or(e.Related, new(schemas.Subject))
+				s.subject(e.Related)
+			}
+		case "reason":
+			s.text(&e.Reason)
+		case "message":
+			s.text(&e.Message)
+		case "type":
+			s.text(&e.Type)
+		case "source":
+			s.object(func(name []byte) {
+				switch string(name) {
+				case "component":
+					s.text(&e.Source.Component)
+				case "host":
+					s.text(&e.Source.Host)
+				default:
+					s.other(name)
+				}
+			})
+		case "reportingComponent":
+			s.text(&e.ReportingComponent)
+		case "firstTimestamp":
+			s.time(&e.FirstTimestamp)
+		case "lastTimestamp":
+			s.time(&e.LastTimestamp)
+		case "eventTime":
+			s.time(&e.EventTime)
+		case "count":
+			s.integer(&e.Count)
+		case "series":
+			if s.literal("null") {
+				e.Series = nil
+			} else {
+				e.Series = cmp.Or(e.Series, new(series))
+				s.series(e.Series)
+			}
+		default:
+			s.other(name)
+		}
+	})
+}
+
+func (s *scanner) metadata(e *event) {
+	s.object(func(name []byte) {
+		switch string(name) {
+		case "name":
+			s.text(&e.Metadata.Name)
+		case "namespace":
+			s.text(&e.Metadata.Namespace)
+		case "uid":
+			s.text(&e.Metadata.UID)
+		case "resourceVersion":
+			s.text(&e.Metadata.ResourceVersion)
+		case "creationTimestamp":
+			s.time(&e.Metadata.CreationTimestamp)
+		default:
+			s.other(name)
+		}
+	})
+}
+
+func (s *scanner) series(e *series) {
+	s.object(func(name []byte) {
+		switch string(name) {
+		case "count":
+			s.integer(&e.Count)
+		case "lastObservedTime":
+			s.time(&e.LastObservedTime)
+		default:
+			s.other(name)
+		}
+	})
+}
+
+// scanner reads JSON from the front, in one pass and without reflection. It accepts nothing that encoding/json refuses,
+// and gives up (bad) wherever the two could differ.
+type scanner struct {
+	b   []byte
+	i   int
+	bad bool
+}
+
+// maxDepth is how deep values may be nested that nobody looks at; encoding/json takes the deeper ones.
+const maxDepth = 64
+
+// end reports whether all was understood and only white space is left.
+func (s *scanner) end() bool {
+	s.space()
+	return !s.bad && s.i == len(s.b)
+}
+
+func (s *scanner) space() {
+	for s.i < len(s.b) && (s.b[s.i] == ' ' || s.b[s.i] == '\n' || s.b[s.i] == '\t' || s.b[s.i] == '\r') {
+		s.i++
+	}
+}
+
+// byte takes c, after white space.
+func (s *scanner) byte(c byte) bool {
+	s.space()
+	if s.i < len(s.b) && s.b[s.i] == c {
+		s.i++
+		return true
+	}
+	return false
+}
+
+// literal takes true, false or null.
+func (s *scanner) literal(word string) bool {
+	s.space()
+	if bytes.HasPrefix(s.b[s.i:], []byte(word)) {
+		s.i += len(word)
+		return true
+	}
+	return false
+}
+
+// object calls member for the value of each name; null is no object and no error.
+func (s *scanner) object(member func(name []byte)) {
+	if s.bad || s.literal("null") {
+		return
+	}
+	if !s.byte('{') {
+		s.bad = true
+		return
+	}
+	if s.byte('}') {
+		return
+	}
+	for !s.bad {
+		name := s.plain()
+		if !s.byte(':') {
+			s.bad = true
+		}
+		if s.bad {
+			return
+		}
+		s.space()
+		member(name)
+		switch {
+		case s.byte(','):
+		case s.byte('}'):
+			return
+		default:
+			s.bad = true
+		}
+	}
+}
+
+// plain takes a string without escapes; the result points into b.
+func (s *scanner) plain() []byte {
+	if !s.byte('"') {
+		s.bad = true
+		return nil
+	}
+	from := s.i
+	ascii := true
+	for ; s.i < len(s.b); s.i++ {
+		switch c := s.b[s.i]; {
+		case c == '"':
+			out := s.b[from:s.i]
+			s.i++
+			s.bad = s.bad || !ascii && !utf8.Valid(out)
+			return out
+		case c == '\\', c < ' ':
+			s.bad = true
+			return nil
+		case c >= utf8.RuneSelf:
+			ascii = false
+		}
+	}
+	s.bad = true
+	return nil
+}
+
+// text takes a string; null leaves it as it is.
+func (s *scanner) text(to *string) {
+	if s.bad || s.literal("null") {
+		return
+	}
+	from := s.i
+	if !s.quoted() {
+		s.bad = true
+		return
+	}
+	raw := s.b[from+1 : s.i-1]
+	if bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
+		*to = string(raw)
+		return
+	}
+	s.bad = json.Unmarshal(s.b[from:s.i], to) != nil
+}
+
+// quoted passes over a string and checks its escapes.
+func (s *scanner) quoted() bool {
+	if !s.byte('"') {
+		return false
+	}
+	for ; s.i < len(s.b); s.i++ {
+		switch c := s.b[s.i]; {
+		case c == '"':
+			s.i++
+			return true
+		case c < ' ':
+			return false
+		case c == '\\':
+			if s.i++; s.i >= len(s.b) {
+				return false
+			}
+			switch s.b[s.i] {
+			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+			case 'u':
+				if len(s.b)-s.i < 5 {
+					return false
+				}
+				for _, h := range s.b[s.i+1 : s.i+5] {
+					if !isHex(h) {
+						return false
+					}
+				}
+				s.i += 4
+			default:
+				return false
+			}
+		}
+	}
+	return false
+}
+
+func (s *scanner) time(to *time.Time) {
+	if s.bad || s.literal("null") {
+		return
+	}
+	from := s.i
+	s.plain()
+	if !s.bad {
+		s.bad = to.UnmarshalJSON(s.b[from:s.i]) != nil
+	}
+}
+
+// integer takes a whole number; others are left to encoding/json.
+func (s *scanner) integer(to *int64) {
+	if s.bad || s.literal("null") {
+		return
+	}
+	from := s.i
+	s.number()
+	n, err := strconv.ParseInt(string(s.b[from:s.i]), 10, 64)
+	if err != nil {
+		s.bad = true
+		return
+	}
+	*to = n
+}
+
+// number passes over a number.
+func (s *scanner) number() {
+	digits := func() bool {
+		from := s.i
+		for s.i < len(s.b) && s.b[s.i] >= '0' && s.b[s.i] <= '9' {
+			s.i++
+		}
+		return s.i > from
+	}
+	at := func(chars string) bool {
+		if s.i < len(s.b) && bytes.IndexByte([]byte(chars), s.b[s.i]) >= 0 {
+			s.i++
+			return true
+		}
+		return false
+	}
+	at("-")
+	if !at("0") && !digits() {
+		s.bad = true
+	}
+	if at(".") && !digits() {
+		s.bad = true
+	}
+	if at("eE") {
+		at("+-")
+		if !digits() {
+			s.bad = true
+		}
+	}
+}
+
+// skip passes over any value.
+func (s *scanner) skip(depth int) {
+	s.space()
+	if s.bad = s.bad || s.i >= len(s.b) || depth > maxDepth; s.bad {
+		return
+	}
+	switch s.b[s.i] {
+	case '"':
+		s.bad = !s.quoted()
+	case '{', '[':
+		closing := s.b[s.i] + 2
+		inObject := closing == '}'
+		s.i++
+		if s.byte(closing) {
+			return
+		}
+		for !s.bad {
+			if inObject {
+				s.space()
+				if !s.quoted() || !s.byte(':') {
+					s.bad = true
+					return
+				}
+			}
+			s.skip(depth + 1)
+			switch {
+			case s.bad:
+			case s.byte(','):
+			case s.byte(closing):
+				return
+			default:
+				s.bad = true
+			}
+		}
+	case 't', 'f', 'n':
+		s.bad = !s.literal("true") && !s.literal("false") && !s.literal("null")
+	default:
+		s.number()
+	}
+}
+
+// names are those that some object of ours has, and their lower-case forms.
+var names, lowerNames = func() (exact, lower map[string]bool) {
+	exact, lower = map[string]bool{}, map[string]bool{}
+	for _, n := range strings.Fields(`id type cluster name uid source subject time timeAdjusted observedAt occurrences payload apiVersion kind
+		namespace resourceVersion fieldPath metadata related reason message component host reportingComponent firstTimestamp
+		lastTimestamp eventTime count series creationTimestamp lastObservedTime`) {
+		exact[n], lower[strings.ToLower(n)] = true, true
+	}
+	return exact, lower
+}()
+
+// other passes over the value of a name that means nothing here. A name that encoding/json would take for one that does,
+// because it ignores case, is left to it.
+func (s *scanner) other(name []byte) {
+	for _, c := range name {
+		if c >= utf8.RuneSelf {
+			s.bad = true
+			return
+		}
+	}
+	if !names[string(name)] && lowerNames[strings.ToLower(string(name))] {
+		s.bad = true
+		return
+	}
+	s.skip(0)
+}
