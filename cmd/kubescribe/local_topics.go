@@ -7,7 +7,6 @@ import (
 
 	"kubescribe/alerter"
 	"kubescribe/enricher"
-	"kubescribe/indexer"
 	"kubescribe/internal/stream"
 )
 
@@ -48,11 +47,11 @@ func (l *local) trim(ctx context.Context, d stream.Deps) error {
 	t := l.c.topics()
 	readers := map[string][]string{
 		t.Events(l.c.Cluster):   {enricher.Group(l.c.Cluster)},
-		t.Enriched(l.c.Cluster): {indexer.Group},
+		t.Enriched(l.c.Cluster): {l.c.Indexer.Group},
 		t.Matches():             {alerter.DecideGroup},
 	}
 	if l.rules != "" {
-		readers[t.Enriched(l.c.Cluster)] = []string{indexer.Group, alerter.MatchGroup}
+		readers[t.Enriched(l.c.Cluster)] = []string{l.c.Indexer.Group, alerter.MatchGroup}
 	}
 	tick := time.NewTicker(trimEvery)
 	defer tick.Stop()
@@ -77,7 +76,7 @@ const throughEvery = 50 * time.Millisecond
 func (l *local) through(ctx context.Context) error {
 	t := l.c.topics()
 	events, enriched := t.Events(l.c.Cluster), t.Enriched(l.c.Cluster)
-	chain := []struct{ group, topic string }{{enricher.Group(l.c.Cluster), events}, {indexer.Group, enriched}}
+	chain := []struct{ group, topic string }{{enricher.Group(l.c.Cluster), events}, {l.c.Indexer.Group, enriched}}
 	if l.rules != "" {
 		chain = append(chain, []struct{ group, topic string }{
 			{alerter.MatchGroup, enriched},

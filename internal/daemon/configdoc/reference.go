@@ -74,25 +74,41 @@ func heading(b *strings.Builder, src source, target any, section string) error {
 		if err != nil {
 			return err
 		}
-		if doc != "" {
-			fmt.Fprintf(b, "%s\n\n", strings.Join(strings.Fields(doc), " "))
+		if doc = paragraph(doc); doc != "" {
+			fmt.Fprintf(b, "%s\n\n", doc)
 		}
 	}
 	b.WriteString("| key | type | default | |\n|---|---|---|---|\n")
 	return nil
 }
 
-// sentence drops the Go name that a doc comment begins with: "Config is the section x." becomes "The section x."
+// sentence drops the Go name that a doc comment begins with: "Config is the section x." becomes "the section x.", and
+// "Brokers are addresses" becomes "addresses". A comment that begins with several names is left as it is.
 func sentence(text, name string) string {
-	for _, verb := range []string{" is ", " are ", " says ", " "} {
-		if rest, ok := strings.CutPrefix(text, name+verb); ok && rest != "" {
-			if verb == " says " {
-				rest = "says " + rest
-			}
-			return strings.ToUpper(rest[:1]) + rest[1:]
+	rest, ok := strings.CutPrefix(text, name+" ")
+	if !ok || strings.HasPrefix(rest, "and ") {
+		return text
+	}
+	for _, verb := range []string{"is ", "are "} {
+		if r, ok := strings.CutPrefix(rest, verb); ok {
+			return r
 		}
 	}
-	return text
+	return rest
+}
+
+// paragraph is a section's text as sentences, without the words that only say which section it is.
+func paragraph(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if _, rest, ok := strings.Cut(text, ": "); ok && strings.HasPrefix(text, "the section ") {
+		text = rest
+	} else if strings.HasPrefix(text, "the section ") {
+		_, text, _ = strings.Cut(text, ".")
+	}
+	if text = strings.TrimSpace(text); text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
 }
 
 func typeName(k daemon.Key) string {
