@@ -41,7 +41,7 @@ type Service struct {
 func Serve(ctx context.Context, logs io.Writer, c ProcessConfig, s Service) error {
 	log := NewLogger(logs, c.Log).With("service", s.Name)
 	registry := newRegistry(s.Name)
-	tracer, closeTracer, err := newTracer(ctx, s.Name)
+	tracer, closeTracer, err := newTracer(ctx, s.Name, log)
 	if err != nil {
 		return err
 	}
