@@ -13,15 +13,15 @@ import (
 	"time"
 )
 
-// CacheDir returns the folder of everything that is fetched or built once: $KUBESCRIBE_CACHE, by default
+// CacheDir returns the folder of everything that is fetched or built once: $STACK_CACHE, by default
 // kubescribe/stack in the user's cache directory. Its sub-folders are keyed by version.
 func CacheDir() (string, error) {
-	if dir := os.Getenv("KUBESCRIBE_CACHE"); dir != "" {
+	if dir := os.Getenv("STACK_CACHE"); dir != "" {
 		return filepath.Abs(dir)
 	}
 	base, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("finding the cache directory (set KUBESCRIBE_CACHE): %w", err)
+		return "", fmt.Errorf("finding the cache directory (set STACK_CACHE): %w", err)
 	}
 	return filepath.Join(base, "kubescribe", "stack"), nil
 }

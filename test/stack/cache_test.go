@@ -14,7 +14,7 @@ import (
 )
 
 func TestAnArtifactIsMadeOnceWholeOrNotAtAll(t *testing.T) {
-	t.Setenv("KUBESCRIBE_CACHE", t.TempDir())
+	t.Setenv("STACK_CACHE", t.TempDir())
 	var made atomic.Int32
 	a := artifact{name: "thing-1", key: "k1", make: func(_ context.Context, tmp string) error {
 		made.Add(1)

@@ -11,7 +11,7 @@ import (
 )
 
 func TestMissingToolsAreNamedWithTheirCommands(t *testing.T) {
-	t.Setenv("KUBESCRIBE_CACHE", t.TempDir())
+	t.Setenv("STACK_CACHE", t.TempDir())
 	t.Setenv("JAVA_HOME", "")
 	t.Setenv("PATH", t.TempDir())
 	err := Prepare(t.Context())
