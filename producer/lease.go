@@ -76,7 +76,7 @@ func (p *producer) lead(ctx context.Context, fn func(context.Context) error) err
 			OnNewLeader: func(id string) {
 				if id != "" && id != identity {
 					p.d.Log.Info("standing by, another producer leads", "leader", id)
-					p.d.Health.Set(component, "")
+					p.ready.at("")
 				}
 			},
 		},

@@ -15,6 +15,8 @@ const (
 	restEvery = 5 * time.Second
 	// lastWrite is how long a transaction that has begun may go on when the producer is told to stop.
 	lastWrite = 10 * time.Second
+	// slowWrite is how long a transaction may take before readiness says so.
+	slowWrite = 5 * time.Second
 )
 
 // transactor writes records all or none: stream.Writer, or a test's.
@@ -35,6 +37,7 @@ type output struct {
 	w     transactor
 	limit BatchConfig
 	m     *metrics
+	ready *readiness
 	now   func() time.Time
 	// checkpoints is the topic of checkpoints and key the checkpoint's key; without a key none is written.
 	checkpoints, key string
@@ -51,10 +54,10 @@ type output struct {
 	spent error       // the first error; nothing is written after it, or what it lost would be covered by a later checkpoint
 }
 
-func newOutput(w transactor, limit BatchConfig, topic, key string, m *metrics, now func() time.Time) *output {
+func newOutput(w transactor, limit BatchConfig, topic, key string, m *metrics, ready *readiness, now func() time.Time) *output {
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
-	return &output{w: w, limit: limit, checkpoints: topic, key: key, m: m, now: now, timer: timer}
+	return &output{w: w, limit: limit, checkpoints: topic, key: key, m: m, ready: ready, now: now, timer: timer}
 }
 
 // add buffers a record and the checkpoint that holds once it is written. It blocks while the buffer is full.
@@ -151,6 +154,12 @@ func (o *output) write(ctx context.Context, records []*kgo.Record, facts []fact,
 		}
 		records = append(records, r)
 	}
+	slow := time.AfterFunc(slowWrite, func() { o.ready.waiting("Kafka has not acknowledged a transaction for " + slowWrite.String()) })
+	defer func() {
+		if !slow.Stop() {
+			o.ready.waiting("")
+		}
+	}()
 	began := time.Now()
 	if err := o.w.Write(ctx, records); err != nil {
 		return fmt.Errorf("writing %d records with the checkpoint: %w", len(records), err)

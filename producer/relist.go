@@ -40,14 +40,14 @@ func (s *session) resumeList(ctx context.Context) error {
 func (s *session) regress(ctx context.Context) error {
 	floor := s.cp.RV
 	s.cp.Epoch++
-	s.rv, s.cp.RV, s.proven = 0, "0", 0
+	s.rv, s.cp.RV = 0, "0"
 	return s.listFrom(ctx, schemas.GapRegression, floor)
 }
 
 // emit reads the list, at exactly the resourceVersion given unless it is 0, and writes what is newer than the checkpoint in
 // the order of resourceVersion. When that does not fit into memory it reads the same list again for the rest.
 func (s *session) emit(ctx context.Context, exact uint64) error {
-	s.d.Health.Set(component, "listing events")
+	s.ready.at("listing events")
 	for {
 		kept, l, err := s.collect(ctx, exact)
 		if exact != 0 && err != nil && classify(err) == expired {

@@ -66,6 +66,7 @@ type player struct {
 	kafka   kafka
 	d       stream.Deps
 	m       *metrics
+	ready   *readiness
 	in      []Recording
 	sums    []string // SHA-256 of each recording, "" when it can be read only once
 	opts    ReplayOptions
@@ -84,7 +85,7 @@ func newPlayer(cfg Config, cluster string, k kafka, d stream.Deps, in []Recordin
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return &player{cfg: cfg, cluster: c, kafka: k, d: d, m: newMetrics(d.Metrics), in: in, opts: o, pace: steady}, nil
+	return &player{cfg: cfg, cluster: c, kafka: k, d: d, m: newMetrics(d.Metrics), ready: &readiness{to: d.Health}, in: in, opts: o, pace: steady}, nil
 }
 
 func (p *player) run(ctx context.Context) (ReplaySummary, error) {
@@ -106,7 +107,7 @@ func (p *player) run(ctx context.Context) (ReplaySummary, error) {
 		}
 		written = s.summary.Emitted
 		p.m.sessions.WithLabelValues(sessionEnd(err)).Inc()
-		p.d.Health.Set(component, err.Error())
+		p.ready.at(err.Error())
 		p.d.Log.Warn("replay interrupted, starting over", "err", err)
 		if !failures.wait(ctx, err) {
 			return s.summary, ctx.Err()

@@ -37,12 +37,12 @@ func (s *replay) session(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("opening the writer: %w", err)
 	}
-	s.out = newOutput(w, s.cfg.Batch, s.kafka.topics.Checkpoints(s.cluster.Name), "", s.m, s.d.Now)
+	s.out = newOutput(w, s.cfg.Batch, s.kafka.topics.Checkpoints(s.cluster.Name), "", s.m, s.ready, s.d.Now)
 	defer s.out.close()
 	if s.through, err = s.loadProgress(ctx); err != nil {
 		return err
 	}
-	s.d.Health.Set(component, "")
+	s.ready.at("")
 	for i, rec := range s.in {
 		if err := s.play(ctx, rec, s.sums[i]); err != nil {
 			return err

@@ -220,7 +220,7 @@ func TestReplayAbortedAtEachTransaction(t *testing.T) {
 			p := r2.player(in, ReplayOptions{})
 			p.pace = pacing{first: time.Hour, longest: time.Hour, refused: time.Hour}
 			ctx, cancel := context.WithCancel(t.Context())
-			p.d.Health = onReason{func(reason string) {
+			p.ready.to = onReason{func(reason string) {
 				if strings.Contains(reason, "killed") {
 					cancel()
 				}

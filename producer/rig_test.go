@@ -97,7 +97,7 @@ func (r *rig) producer() *producer {
 	api, err := newClient(r.rest, time.Second)
 	require.NoError(r.t, err)
 	d := r.deps()
-	return &producer{cfg: r.cfg, cluster: schemas.Cluster{Name: r.cluster}, api: api, kafka: r.faulty(), d: d, m: newMetrics(d.Metrics), pace: hasty}
+	return &producer{cfg: r.cfg, cluster: schemas.Cluster{Name: r.cluster}, api: api, kafka: r.faulty(), d: d, m: newMetrics(d.Metrics), ready: &readiness{to: d.Health}, pace: hasty}
 }
 
 // start runs a producer; stop ends it as a signal does and returns Run's error.

@@ -22,6 +22,7 @@ type producer struct {
 	kafka   kafka
 	d       stream.Deps
 	m       *metrics
+	ready   *readiness
 	pace    pacing
 }
 
@@ -41,13 +42,14 @@ func Run(ctx context.Context, cfg Config, cluster string, k stream.Config, d str
 		return err
 	}
 	p := &producer{
-		cfg: cfg, cluster: schemas.Cluster{Name: cluster}, api: api, kafka: newKafka(k, d), d: d, m: newMetrics(d.Metrics), pace: steady,
+		cfg: cfg, cluster: schemas.Cluster{Name: cluster}, api: api, kafka: newKafka(k, d),
+		d: d, m: newMetrics(d.Metrics), ready: &readiness{to: d.Health}, pace: steady,
 	}
 	return p.run(ctx)
 }
 
 func (p *producer) run(ctx context.Context) error {
-	p.d.Health.Set(component, "connecting to the API server")
+	p.ready.at("connecting to the API server")
 	if err := p.introduce(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -59,7 +61,7 @@ func (p *producer) run(ctx context.Context) error {
 		p.m.leader.Set(1)
 	} else {
 		session = func(ctx context.Context) error {
-			p.d.Health.Set(component, "waiting for the Lease")
+			p.ready.at("waiting for the Lease")
 			return p.lead(ctx, p.session)
 		}
 	}
@@ -68,6 +70,9 @@ func (p *producer) run(ctx context.Context) error {
 		began := time.Now()
 		err := session(ctx)
 		if ctx.Err() != nil {
+			if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+				p.d.Log.Warn("stopped without writing what was buffered; the next start reads it again", "err", err)
+			}
 			return nil
 		}
 		var mismatch *ClusterMismatchError
@@ -76,7 +81,7 @@ func (p *producer) run(ctx context.Context) error {
 		}
 		why := sessionEnd(err)
 		p.m.sessions.WithLabelValues(why).Inc()
-		p.d.Health.Set(component, err.Error())
+		p.ready.at(err.Error())
 		p.d.Log.Warn("session ended, starting over", "err", err, "why", why)
 		if time.Since(began) > time.Minute {
 			failures.reset()
@@ -105,7 +110,7 @@ func (p *producer) introduce(ctx context.Context) error {
 			}
 		}
 		p.m.apiErrors.WithLabelValues(classify(err).String()).Inc()
-		p.d.Health.Set(component, explain(err).Error())
+		p.ready.at(explain(err).Error())
 		p.d.Log.Warn("the API server can't be used yet, trying again", "err", err)
 		if !failures.wait(ctx, err) {
 			return ctx.Err()
@@ -114,7 +119,7 @@ func (p *producer) introduce(ctx context.Context) error {
 }
 
 func (p *producer) session(ctx context.Context) error {
-	p.d.Health.Set(component, "opening the writer and reading the checkpoint")
+	p.ready.at("opening the writer and reading the checkpoint")
 	err := p.runSession(ctx)
 	if err == nil {
 		err = fmt.Errorf("the session ended: %w", context.Cause(ctx))

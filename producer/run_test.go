@@ -387,3 +387,52 @@ func abortAt(t *testing.T, at int, after bool) (hit bool) {
 	require.EqualValues(t, 14, gaps[0].ListedNewer, "transaction %d", at)
 	return r.faults.wasHit()
 }
+
+// TestAListThatIsForgottenInMidEmission dies in the middle of a list, and finds a server that can't give that list again.
+func TestAListThatIsForgottenInMidEmission(t *testing.T) {
+	t.Parallel()
+	for name, first := range map[string]bool{"the first list": true, "the list of an expiry": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			api := newAPIServer(t)
+			r := newRig(t, fakeKafka(t), api.config())
+			r.cfg.Batch.MaxRecords = 2
+			written := 0
+			if !first {
+				api.put("z")
+				stop := r.start()
+				eventually(t, "the first list", r.has(1))
+				require.NoError(t, stop())
+				written = 1
+			}
+			api.puts("a-%d", 10)
+			api.compact()
+			r.faults.arm(2, false)
+			p := r.producer()
+			p.pace = pacing{first: time.Hour, longest: time.Hour, refused: time.Hour}
+			stop := r.run(p)
+			eventually(t, "it died", func() bool { return strings.Contains(r.health.last(), "killed") })
+			require.NoError(t, stop())
+			cp := r.checkpoint("events")
+			require.NotNil(t, cp.List)
+			require.EqualValues(t, 4, cp.List.Emitted)
+			r.faults.arm(-1, false)
+
+			lost := api.revisions()[written+8]
+			api.put("a-8") // what was not emitted yet is superseded
+			api.put("a-1") // what was emitted has a new revision
+			api.compact()
+			stop = r.start()
+			eventually(t, "the rest", r.has(written+11))
+			eventually(t, "the list is through", func() bool { return r.rv() >= api.now() })
+			require.NoError(t, stop())
+			got, gaps := r.found()
+			require.Equal(t, sorted(slices.DeleteFunc(api.revisions(), func(id string) bool { return id == lost })), got)
+			require.Len(t, gaps, 1)
+			require.Equal(t, schemas.GapExpired, gaps[0].Cause)
+			require.False(t, gaps[0].From.After(cp.List.AskedAt))
+			require.True(t, gaps[0].To.After(cp.List.Until))
+			require.EqualValues(t, 11, gaps[0].ListedNewer)
+		})
+	}
+}

@@ -12,9 +12,6 @@ import (
 	"kubescribe/schemas"
 )
 
-// component is the producer's name where it reports its health.
-const component = "producer"
-
 // kafka is what a producer needs of Kafka; tests put faults in between.
 type kafka struct {
 	topics schemas.Topics
@@ -87,14 +84,12 @@ type session struct {
 	out     *output
 	d       stream.Deps
 	m       *metrics
+	ready   *readiness
 	pace    pacing
 	settle  time.Duration // how long a watch may take to deliver what it owes
 
 	cp schemas.Checkpoint // covers everything that out was given
 	rv uint64             // cp.RV
-	// proven is a list's resourceVersion at which nothing was newer than rv.
-	proven   uint64
-	provenAt time.Time
 }
 
 // runSession opens a writer, which fences the one before, reads the checkpoint and produces until ctx ends or something
@@ -105,14 +100,14 @@ func (p *producer) runSession(ctx context.Context) error {
 		return fmt.Errorf("opening the writer: %w", err)
 	}
 	key := schemas.CheckpointKey(schemas.SourceEvents)
-	out := newOutput(w, p.cfg.Batch, p.kafka.topics.Checkpoints(p.cluster.Name), key, p.m, p.d.Now)
+	out := newOutput(w, p.cfg.Batch, p.kafka.topics.Checkpoints(p.cluster.Name), key, p.m, p.ready, p.d.Now)
 	defer out.close()
 	cp, err := loadCheckpoint(ctx, p.kafka, p.cluster, key)
 	if err != nil {
 		return err
 	}
 	s := &session{
-		cfg: p.cfg, cluster: p.cluster, topics: p.kafka.topics, api: p.api, out: out, d: p.d, m: p.m, pace: p.pace,
+		cfg: p.cfg, cluster: p.cluster, topics: p.kafka.topics, api: p.api, out: out, d: p.d, m: p.m, ready: p.ready, pace: p.pace,
 		settle: min(max(p.cfg.Silence/30, 50*time.Millisecond), 2*time.Second),
 	}
 	return s.run(ctx, cp)
@@ -181,17 +176,20 @@ func (s *session) first(ctx context.Context) error {
 		s.d.Log.Info("starting with what the API server still holds")
 		return s.list(ctx, "")
 	}
-	return s.attempt(ctx, func() error {
-		now := s.d.Now()
-		head, err := s.api.head(ctx)
-		if err == nil {
-			s.d.Log.Info("starting with what comes from now on", "rv", head)
-			s.advance(head, now)
-			s.out.move(s.cp)
-			err = s.out.drain(ctx)
-		}
+	var head uint64
+	var asked time.Time
+	err := s.attempt(ctx, func() (err error) {
+		asked = s.d.Now()
+		head, err = s.api.head(ctx)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	s.d.Log.Info("starting with what comes from now on", "rv", head)
+	s.advance(head, asked)
+	s.out.move(s.cp)
+	return s.out.drain(ctx)
 }
 
 // align makes the checkpoint one that a watch can start from: it notices a server whose resourceVersion went back, and ends a
@@ -223,14 +221,8 @@ func (s *session) align(ctx context.Context) error {
 	return nil
 }
 
-// expired goes on after the server has forgotten the checkpoint's resourceVersion. When a list has proven that nothing was newer,
-// nothing was missed.
+// expired goes on after the server has forgotten the checkpoint's resourceVersion.
 func (s *session) expired(ctx context.Context) error {
-	if s.proven > s.rv {
-		s.advance(s.proven, s.provenAt)
-		s.out.move(s.cp)
-		return s.out.drain(ctx)
-	}
 	s.d.Log.Warn("the API server has forgotten the checkpoint's resourceVersion", "rv", s.rv, "observed_at", s.cp.ObservedAt)
 	return s.list(ctx, schemas.GapExpired)
 }
@@ -263,6 +255,6 @@ func (s *session) attempt(ctx context.Context, fn func() error) error {
 func (s *session) trouble(err error) {
 	c := classify(err)
 	s.m.apiErrors.WithLabelValues(c.String()).Inc()
-	s.d.Health.Set(component, explain(err).Error())
+	s.ready.at(explain(err).Error())
 	s.d.Log.Log(context.Background(), slog.LevelWarn, "request to the API server failed, trying again", "err", err, "class", c.String())
 }

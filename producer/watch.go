@@ -16,7 +16,7 @@ const (
 	endClosed  ending = "closed"  // the server ended it, as it does every half hour or so
 	endEmpty   ending = "empty"   // the server ended it at once and without a word
 	endExpired ending = "expired" // 410
-	endSilent  ending = "silent"  // it was silent, and a list shows that it had nothing to say
+	endSilent  ending = "silent"  // it was silent, a list shows that it had nothing to say, and another took its place
 	endStalled ending = "stalled" // it was silent, and a list shows that it should not have been
 	endFailed  ending = "failed"  // an error of the API server, to be retried
 	endFatal   ending = "fatal"   // an error that ends the session
@@ -33,17 +33,17 @@ const (
 	listening quiet = iota
 	// owing: a list has shown something newer; if it doesn't come, the watch is dead.
 	owing
-	// surveyed: a list has shown nothing newer; what was on its way gets a moment, then the watch is opened anew.
+	// surveyed: a list has shown nothing newer; what was on its way gets a moment, then the watch is renewed.
 	surveyed
-	// proving: opened anew from the checkpoint; once it is quiet, the checkpoint moves up to the list's resourceVersion.
-	proving
 )
 
-// follower is one watch.
+// follower is one watch, and those that took its place without a break.
 type follower struct {
 	*session
+	w         watch.Interface
 	state     quiet
-	owed      uint64 // in state owing: the newest resourceVersion of the list
+	owed      uint64  // in state owing: the newest resourceVersion of the list
+	proven    listing // in state surveyed: the list
 	timer     *time.Timer
 	delivered bool
 }
@@ -58,14 +58,11 @@ func (s *session) follow(ctx context.Context) (end ending, delivered bool, err e
 		}
 		return endFailed, false, err
 	}
-	defer w.Stop()
-	s.d.Health.Set(component, "")
-	f := &follower{session: s, timer: time.NewTimer(s.cfg.Silence)}
+	s.ready.at("")
+	f := &follower{session: s, w: w, timer: time.NewTimer(s.cfg.Silence)}
+	defer func() { f.w.Stop() }()
 	defer f.timer.Stop()
-	if s.proven > s.rv {
-		f.expect(proving, s.settle)
-	}
-	end, err = f.loop(ctx, w)
+	end, err = f.loop(ctx)
 	if end == endClosed && !f.delivered && time.Since(opened) < emptyWithin {
 		end = endEmpty
 	}
@@ -77,12 +74,12 @@ func (f *follower) expect(state quiet, d time.Duration) {
 	f.timer.Reset(d)
 }
 
-func (f *follower) loop(ctx context.Context, w watch.Interface) (ending, error) {
+func (f *follower) loop(ctx context.Context) (ending, error) {
 	for {
 		select {
 		case <-ctx.Done():
 			return endClosed, nil
-		case ev, ok := <-w.ResultChan():
+		case ev, ok := <-f.w.ResultChan():
 			if !ok {
 				return endClosed, nil
 			}
@@ -146,14 +143,11 @@ func (f *follower) take(ctx context.Context, e watch.Event) (ending, error) {
 
 // heard puts the silence off.
 func (f *follower) heard() {
-	switch {
-	case f.state == owing && f.rv < f.owed:
+	if f.state == owing && f.rv < f.owed {
 		f.timer.Reset(f.settle)
-	case f.state == proving && f.rv < f.proven:
-		f.timer.Reset(f.settle)
-	default:
-		f.expect(listening, f.cfg.Silence)
+		return
 	}
+	f.expect(listening, f.cfg.Silence)
 }
 
 // silence is called when the watch has said nothing for as long as the state allows.
@@ -163,12 +157,7 @@ func (f *follower) silence(ctx context.Context) (ending, error) {
 		f.d.Log.Warn("the watch stalled silently, opening a new one", "rv", f.rv, "owed_rv", f.owed)
 		return endStalled, nil
 	case surveyed:
-		return endSilent, nil
-	case proving:
-		f.advance(f.proven, f.provenAt)
-		f.out.move(f.cp)
-		f.expect(listening, f.cfg.Silence)
-		return "", nil
+		return f.renew(ctx)
 	}
 	return f.survey(ctx)
 }
@@ -194,9 +183,52 @@ func (f *follower) survey(ctx context.Context) (ending, error) {
 		f.owed = newest
 		f.expect(owing, f.settle)
 	default:
-		f.proven, f.provenAt = l.rv, l.askedAt
+		f.proven = l
 		f.expect(surveyed, f.settle)
 	}
-	f.d.Health.Set(component, "")
+	f.ready.at("")
 	return "", nil
+}
+
+// renew opens a watch beside the silent one and lets it take over once it proves to be open, so that a connection that died
+// without a word lasts a minute at most. The new one starts at the checkpoint, and so would show even an Event that was
+// created and deleted meanwhile; if the server has forgotten the checkpoint, at the list. If neither can be had, the old one, which
+// compaction doesn't touch, stays. Either way the checkpoint moves up to the list, and no gap comes of silence.
+func (f *follower) renew(ctx context.Context) (ending, error) {
+	for _, from := range []uint64{f.rv, f.proven.rv} {
+		w, err := f.api.watch(ctx, from)
+		if err != nil {
+			continue
+		}
+		first, alive := f.probe(ctx, w)
+		if !alive {
+			w.Stop()
+			continue
+		}
+		f.m.watches.WithLabelValues(string(endSilent)).Inc()
+		f.w.Stop()
+		f.w = w
+		if first != nil {
+			return f.take(ctx, *first)
+		}
+		break
+	}
+	f.advance(f.proven.rv, f.proven.askedAt)
+	f.out.move(f.cp)
+	f.expect(listening, f.cfg.Silence)
+	return "", nil
+}
+
+// probe waits for a word of a new watch. Silence is as good as an event; an error or an end is not.
+func (f *follower) probe(ctx context.Context, w watch.Interface) (first *watch.Event, alive bool) {
+	t := time.NewTimer(f.settle)
+	defer t.Stop()
+	select {
+	case e, ok := <-w.ResultChan():
+		return &e, ok && e.Type != watch.Error
+	case <-t.C:
+		return nil, true
+	case <-ctx.Done():
+		return nil, false
+	}
 }
