@@ -118,11 +118,18 @@ func acceptedOffset(ctx context.Context, cl *kgo.Client, group string, tp topicP
 	return 0, nil
 }
 
-// groupOffsets are a group's committed offsets; a group that doesn't exist has none.
+// groupOffsets are a group's committed offsets; a group that doesn't exist has none. A coordinator that is just being found is
+// given some seconds.
 func groupOffsets(ctx context.Context, cl *kgo.Client, group string) (kadm.OffsetResponses, error) {
-	offsets, err := kadm.NewClient(cl).FetchOffsets(ctx, group)
-	if errors.Is(err, kerr.GroupIDNotFound) {
-		return nil, nil
+	for retry, tries := newBackoff(), 0; ; tries++ {
+		offsets, err := kadm.NewClient(cl).FetchOffsets(ctx, group)
+		switch {
+		case err == nil:
+			return offsets, nil
+		case errors.Is(err, kerr.GroupIDNotFound):
+			return nil, nil
+		case tries == 5, classify(err) != transient, !sleep(ctx, retry.next(nil)):
+			return nil, err
+		}
 	}
-	return offsets, err
 }

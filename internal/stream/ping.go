@@ -40,7 +40,11 @@ func Ping(ctx context.Context, cfg Config, d Deps) error {
 			return fmt.Errorf("%s (%w)", why, err)
 		}
 	}
-	return fmt.Errorf("Kafka at %s does not answer as a broker: check kafka.brokers, kafka.tls and kafka.sasl (%w)",
+	if cfg.SASL.Mechanism != "" {
+		return fmt.Errorf("Kafka at %s hangs up: check the credentials in kafka.sasl, and that this is a port with SASL (%w)",
+			strings.Join(cfg.Brokers, ", "), err)
+	}
+	return fmt.Errorf("Kafka at %s does not answer as a broker: check kafka.brokers, and whether the port wants kafka.sasl (%w)",
 		strings.Join(cfg.Brokers, ", "), err)
 }
 
