@@ -10,8 +10,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"kubescribe/alerter"
 	"kubescribe/internal/stream"
 	"kubescribe/schemas"
 )
@@ -247,5 +249,45 @@ func TestTwoInstancesRebalance(t *testing.T) {
 		assert.Len(t, alerts, 2*len(clusters), dump(alerts))
 		_, repeats := hook.got()
 		assert.Zero(t, repeats)
+	})
+}
+
+// TestTheLogKeepsPagesSingle takes the notifier's offsets back, as a crash between the log and the commit does: what is in the log is
+// not sent again, what is not in it is.
+func TestTheLogKeepsPagesSingle(t *testing.T) {
+	onBrokers(t, []string{"prod"}, func(t *testing.T, w world) {
+		hook := newWebhook(t)
+		cfg := config(t, oneShotRules, hook)
+		const pods = 30
+		for i := range pods {
+			w.produce(t, document("prod", fmt.Sprint("e", i), "BackOff", fmt.Sprint("pod-", i), epoch))
+		}
+		stop := w.start(t, cfg, testDeps(t))
+		eventually(t, "the pages", func() bool { n, _ := hook.got(); return n == pods })
+		require.NoError(t, stop())
+
+		cl, err := kgo.NewClient(kgo.SeedBrokers(w.kafka.Brokers...))
+		require.NoError(t, err)
+		defer cl.Close()
+		back := kadm.Offsets{}
+		for p := range int32(partitions) {
+			back.AddOffset(w.topics.Alerts(), p, 0, -1)
+		}
+		require.NoError(t, kadm.NewClient(cl).CommitAllOffsets(t.Context(), alerter.NotifyGroup, back))
+		log := w.read(t, w.topics.Notifications())
+		require.Len(t, log, pods)
+		lost := stream.ToPartition(&kgo.Record{Topic: w.topics.Notifications(), Key: log[0].Key}, log[0].Partition) // a tombstone
+		require.NoError(t, stream.Produce(t.Context(), w.kafka, stream.Deps{}, lost))
+
+		stop = w.start(t, cfg, testDeps(t))
+		eventually(t, "the one page that the log does not know", func() bool { _, repeats := hook.got(); return repeats == 1 })
+		eventually(t, "the commit", func() bool {
+			done, err := stream.Drained(t.Context(), w.kafka, stream.Deps{}, alerter.NotifyGroup, w.topics.Alerts())
+			return err == nil && done
+		})
+		require.NoError(t, stop())
+		pages, repeats := hook.got()
+		assert.Equal(t, pods, pages)
+		assert.Equal(t, 1, repeats)
 	})
 }
