@@ -36,6 +36,7 @@ type apiServer struct {
 	rev       uint64
 	compacted uint64
 	log       []change
+	current   map[string]corev1.Event
 	uid       string
 	objects   int
 	denied    map[string]bool // verb + resource
@@ -66,7 +67,7 @@ type change struct {
 }
 
 func newAPIServer(t testing.TB) *apiServer {
-	a := &apiServer{t: t, clock: time.Now, rev: 100, uid: uuid.NewString(), changed: make(chan struct{}), denied: map[string]bool{}, closed: make(chan struct{})}
+	a := &apiServer{t: t, clock: time.Now, rev: 100, uid: uuid.NewString(), current: map[string]corev1.Event{}, changed: make(chan struct{}), denied: map[string]bool{}, closed: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/namespaces/kube-system", a.namespace)
 	mux.HandleFunc("GET /api/v1/events", a.events)
@@ -94,7 +95,7 @@ func (a *apiServer) put(name string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.rev++
-	ev, ok := a.state(a.rev)[name]
+	ev, ok := a.current[name]
 	if !ok {
 		a.objects++
 		ev = corev1.Event{
@@ -121,7 +122,7 @@ func (a *apiServer) puts(format string, n int) {
 func (a *apiServer) delete(name string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	ev, ok := a.state(a.rev)[name]
+	ev, ok := a.current[name]
 	if !ok {
 		a.t.Errorf("no event %s to delete", name)
 		return
@@ -133,6 +134,7 @@ func (a *apiServer) delete(name string) {
 
 func (a *apiServer) add(c change) {
 	a.log = append(a.log, c)
+	a.apply(a.current, c)
 	close(a.changed)
 	a.changed = make(chan struct{})
 }
@@ -162,7 +164,7 @@ func (a *apiServer) endWatches() {
 func (a *apiServer) restore(rev uint64) {
 	a.set(func() {
 		a.log = slices.DeleteFunc(a.log, func(c change) bool { return c.rev > rev })
-		a.rev = rev
+		a.rev, a.current = rev, a.state(rev)
 		a.compacted = min(a.compacted, rev)
 	})
 	a.endWatches()
@@ -191,15 +193,19 @@ func (a *apiServer) revisions() []string {
 func (a *apiServer) state(rev uint64) map[string]corev1.Event {
 	now := map[string]corev1.Event{}
 	for _, c := range a.log {
-		switch {
-		case c.rev > rev:
-		case c.deleted:
-			delete(now, c.event.Name)
-		default:
-			now[c.event.Name] = c.event
+		if c.rev <= rev {
+			a.apply(now, c)
 		}
 	}
 	return now
+}
+
+func (a *apiServer) apply(state map[string]corev1.Event, c change) {
+	if c.deleted {
+		delete(state, c.event.Name)
+		return
+	}
+	state[c.event.Name] = c.event
 }
 
 func (a *apiServer) namespace(w http.ResponseWriter, r *http.Request) {

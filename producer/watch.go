@@ -216,6 +216,9 @@ func (f *follower) renew(ctx context.Context) (ending, error) {
 	f.advance(f.proven.rv, f.proven.askedAt)
 	f.out.move(f.cp)
 	f.expect(listening, f.cfg.Silence)
+	if err := f.out.flush(ctx); err != nil {
+		return endFatal, err
+	}
 	return "", nil
 }
 
