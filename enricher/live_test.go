@@ -337,8 +337,10 @@ func TestSecretsAndEventsAreNeverRead(t *testing.T) {
 	pod := object("Pod", "p", object("Secret", "s", nil))
 	f.create(pod, object("Secret", "s", nil))
 	for _, s := range []schemas.Subject{
-		{APIVersion: "v1", Kind: "Secret", Namespace: "shop", Name: "s"}, {Kind: "Secret", Namespace: "shop", Name: "s"},
-		{APIVersion: "v1", Kind: "Event", Namespace: "shop", Name: "e"}, {APIVersion: "events.k8s.io/v1", Kind: "Event", Namespace: "shop", Name: "e"},
+		{APIVersion: "v1", Kind: "Secret", Namespace: "shop", Name: "s"},
+		{Kind: "Secret", Namespace: "shop", Name: "s"},
+		{APIVersion: "v1", Kind: "Event", Namespace: "shop", Name: "e"},
+		{APIVersion: "events.k8s.io/v1", Kind: "Event", Namespace: "shop", Name: "e"},
 	} {
 		require.Equal(t, []string{"object: never read"}, f.look(s).Missing)
 	}
