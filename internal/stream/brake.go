@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -69,8 +70,14 @@ func (b *brake) try(records []*kgo.Record, poison map[*kgo.Record]Poison) (next 
 	return next, true
 }
 
+// stopped begins the reason of a partition that the brake stopped.
+const stopped = "stopped: "
+
+// Stopped says of a reason of HealthReporter that a partition is stopped until somebody accepts its poison: no waiting helps.
+func Stopped(reason string) bool { return strings.Contains(reason, stopped) }
+
 func stoppedReason(group string, tp topicPartition) string {
-	return fmt.Sprintf("stopped: more than 5 %% of its last records are poison; see `kubescribe deadletter list`, "+
+	return fmt.Sprintf(stopped+"more than 5 %% of its last records are poison; see `kubescribe deadletter list`, "+
 		"mend the cause, or go on with `kubescribe deadletter accept %s --group %s`", tp, group)
 }
 
