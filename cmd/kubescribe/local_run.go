@@ -69,6 +69,7 @@ func runLocal(ctx context.Context, con console, o localOptions, c *config) (err 
 		return err
 	}
 	defer broker.Close()
+	fmt.Fprintf(con.err, "kubescribe: Kafka at %s, data in %s\n", broker.Addr(), dir)
 	c.Kafka = stream.Default()
 	c.Kafka.Brokers = []string{broker.Addr()}
 	if _, err := stream.ApplyTopics(ctx, c.Kafka, l.deps("topics"), localSpecs(c), false); err != nil {

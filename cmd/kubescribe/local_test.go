@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"kubescribe/internal/daemon"
 	"kubescribe/internal/embedded"
 	"kubescribe/internal/stream"
 )
@@ -165,4 +166,16 @@ func TestLocalPortFallsBack(t *testing.T) {
 	require.NoError(t, cmd.Wait())
 	assert.Contains(t, strings.Join(seen, "\n"), "something listens on "+localListen+" already, taking a free port")
 	assert.Equal(t, 1, strings.Count(stdout.String(), "documents     5\n"), "one summary, when all is through")
+}
+
+// With --once, what only a person can mend ends the wait instead of hanging for ever.
+func TestLocalDoesNotWaitForAPerson(t *testing.T) {
+	l := &local{health: &daemon.Health{}}
+	l.o.once = true
+	l.health.Set("kubescribe-indexer", "kubescribe.enriched.local/0: Elasticsearch is away")
+	require.NoError(t, l.stuck())
+	l.health.Set("kubescribe-enricher-local", "kubescribe.events.local/0: stopped: more than 5 % of its last records are poison")
+	assert.ErrorContains(t, l.stuck(), "it does not go on by itself: kubescribe-enricher-local")
+	l.o.once = false
+	require.NoError(t, l.stuck(), "somebody may still accept")
 }

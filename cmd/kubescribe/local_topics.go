@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"kubescribe/alerter"
@@ -96,6 +97,9 @@ func (l *local) through(ctx context.Context) error {
 			if ok && err == nil {
 				break
 			}
+			if err := l.stuck(); err != nil {
+				return err
+			}
 			select {
 			case <-tick.C:
 			case err := <-l.stages.failed:
@@ -103,6 +107,16 @@ func (l *local) through(ctx context.Context) error {
 			case <-ctx.Done():
 				return ctx.Err()
 			}
+		}
+	}
+	return nil
+}
+
+// stuck is an error when a service has stopped for what only a person can decide.
+func (l *local) stuck() error {
+	for _, reason := range l.health.Reasons() {
+		if l.o.once && stream.Stopped(reason) {
+			return fmt.Errorf("it does not go on by itself: %s", reason)
 		}
 	}
 	return nil
