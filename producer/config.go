@@ -51,7 +51,7 @@ type LeaseConfig struct {
 func Default() Config {
 	return Config{
 		From: FromOldest, EventTTL: time.Hour, Silence: time.Minute, ListBufferBytes: 32 << 20,
-		Batch: BatchConfig{MaxRecords: 500, MaxBytes: 1 << 20, MaxAge: 50 * time.Millisecond},
+		Batch: BatchConfig{MaxRecords: 5000, MaxBytes: 4 << 20, MaxAge: 50 * time.Millisecond},
 		Lease: LeaseConfig{
 			Enabled: true, Name: "kubescribe-producer",
 			Duration: 8 * time.Second, RenewDeadline: 5 * time.Second, RetryPeriod: time.Second,
