@@ -16,7 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var progressOf = regexp.MustCompile(`^observed (\d+)  enriched (\d+)  documents (\d+)`)
+var (
+	progressOf = regexp.MustCompile(`^observed (\d+)  enriched (\d+)  documents (\d+)`)
+	searchAt   = regexp.MustCompile(`search at http://`)
+)
 
 // Every revision is stored once and every alert raised once, however often the process is killed on the way.
 func TestLocalSurvivesKills(t *testing.T) {
