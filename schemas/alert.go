@@ -122,7 +122,7 @@ type AlertState struct {
 	LastAt   time.Time     `json:"lastAt,omitzero"`   // event time of the latest evidence
 	// LastSeen is the wall clock at the latest evidence; timers run from it, because an idle partition has no event time.
 	LastSeen time.Time `json:"lastSeen,omitzero"`
-	// AlertedAt is the wall clock of the last Alert record.
+	// AlertedAt is the event time of the last Alert record but a resolve; dedup is measured from it.
 	AlertedAt time.Time `json:"alertedAt,omitzero"`
 	Seq       int64     `json:"seq"`
 	Count     int64     `json:"count"`
