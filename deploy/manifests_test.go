@@ -54,9 +54,7 @@ func TestNobodyReadsSecrets(t *testing.T) {
 
 // TestConfigurationLoads asks the binary itself about the configuration in the ConfigMap, for each service.
 func TestConfigurationLoads(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "kubescribe")
-	out, err := exec.Command("go", "build", "-o", binary, "kubescribe/cmd/kubescribe").CombinedOutput()
-	require.NoError(t, err, string(out))
+	binary := build(t)
 	file := filepath.Join(t.TempDir(), "kubescribe.yaml")
 	for _, o := range manifests(t) {
 		if m, ok := o.(*corev1.ConfigMap); ok {

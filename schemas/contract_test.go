@@ -55,7 +55,7 @@ func TestSchemasAreCurrent(t *testing.T) {
 	for name, want := range generated {
 		got, err := os.ReadFile(filepath.Join("json/v1", name))
 		require.NoError(t, err)
-		require.Equal(t, string(want), string(got), "json/v1/%s is stale: run `make generate`", name)
+		require.True(t, bytes.Equal(want, got), "json/v1/%s is stale: run `make generate`", name)
 	}
 }
 
