@@ -159,7 +159,7 @@ func TestHandleSendsInBoundedRequestsAndWaitsForAll(t *testing.T) {
 		most = max(most, running)
 		total += len(items)
 		mu.Unlock()
-		time.Sleep(time.Second) // virtual
+		<-time.After(time.Second) // virtual
 		mu.Lock()
 		running--
 		mu.Unlock()

@@ -97,7 +97,9 @@ func queries() []queryCase {
 func expected(docs []*schemas.Document, q store.Query, holds func(d *schemas.Document) bool) []string {
 	var found []*schemas.Document
 	for _, d := range docs {
-		if holds(d) && !(!q.From.IsZero() && d.Timestamp.Before(q.From)) && !(!q.To.IsZero() && !d.Timestamp.Before(q.To)) {
+		early := !q.From.IsZero() && d.Timestamp.Before(q.From)
+		late := !q.To.IsZero() && !d.Timestamp.Before(q.To)
+		if holds(d) && !early && !late {
 			found = append(found, d)
 		}
 	}

@@ -291,7 +291,11 @@ func searching(t *testing.T, open func(t *testing.T) opened) {
 
 	t.Run("a bad query is refused before it is asked", func(t *testing.T) {
 		for _, q := range []store.Query{
-			{Limit: -1}, {Limit: store.MaxLimit + 1}, {After: "x"}, {Text: "…"}, {From: origin, To: origin},
+			{Limit: -1},
+			{Limit: store.MaxLimit + 1},
+			{After: "x"},
+			{Text: "…"},
+			{From: origin, To: origin},
 			{Filters: []store.Filter{{Field: "nope", Values: []string{"x"}}}},
 			{Filters: []store.Filter{{Field: "1=1; --", Values: []string{"x"}}}},
 			{Filters: []store.Filter{{Field: "name"}}},

@@ -67,13 +67,13 @@ func TestFaultsOfWholeRequests(t *testing.T) {
 		}, true, "flood-stage"},
 		{"a log-in page", func(*storetest.Double) storetest.Fault {
 			return func(w http.ResponseWriter, _ *http.Request, _ []byte) bool {
-				w.Write([]byte("<html>please log in")) //nolint:errcheck // a test's server
+				w.Write([]byte("<html>please log in"))
 				return true
 			}
 		}, false, "not Elasticsearch's"},
 		{"an answer for fewer", func(*storetest.Double) storetest.Fault {
 			return func(w http.ResponseWriter, _ *http.Request, _ []byte) bool {
-				w.Write([]byte(`{"errors":false,"items":[{"create":{"status":201}}]}`)) //nolint:errcheck // a test's server
+				w.Write([]byte(`{"errors":false,"items":[{"create":{"status":201}}]}`))
 				return true
 			}
 		}, false, "1 items for 20"},
@@ -174,7 +174,7 @@ func TestCredentialsAreReadAtEachRequest(t *testing.T) {
 	var got atomic.Value
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got.Store(r.Header.Get("Authorization"))
-		w.Write([]byte(`{"count":0,"_shards":{"failed":0}}`)) //nolint:errcheck // a test's server
+		w.Write([]byte(`{"count":0,"_shards":{"failed":0}}`))
 	}))
 	defer srv.Close()
 	key := filepath.Join(t.TempDir(), "key")

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -42,8 +43,8 @@ func (e *Elasticsearch) Setup(ctx context.Context) error {
 type forbiddenError struct{ error }
 
 func forbidden(err error) bool {
-	_, ok := err.(forbiddenError)
-	return ok
+	var f forbiddenError
+	return errors.As(err, &f)
 }
 
 // look gives the hash in the _meta of what the engine has in t's place.
@@ -82,10 +83,10 @@ func (e *Elasticsearch) create(ctx context.Context, t Template) (hash string, er
 	if err != nil {
 		return "", err
 	}
-	switch {
-	case a.status == http.StatusForbidden:
+	switch a.status {
+	case http.StatusForbidden:
 		return "", refusef("%s: not allowed: %s", doing, setupAdvice)
-	case a.status == http.StatusBadRequest:
+	case http.StatusBadRequest:
 		if hash, there, err := e.look(ctx, t); err == nil && there {
 			return hash, nil
 		}

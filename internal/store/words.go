@@ -70,7 +70,6 @@ func wordEnd(text string, i int, c wordClass) (end int, real bool) {
 		if (last == letter && after == letter && (c == midLetter || c == midBoth)) ||
 			(last == digit && after == digit && (c == midNumber || c == midBoth)) {
 			i += size
-			last = c
 			// The rune after it joins for certain; take it together with its marks.
 			for i < len(text) {
 				r, size := utf8.DecodeRuneInString(text[i:])
