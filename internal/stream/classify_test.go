@@ -7,6 +7,8 @@ import (
 	"io"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -64,4 +66,22 @@ func TestClassify(t *testing.T) {
 			assert.ErrorIs(t, explain("x", wrapped), c.err)
 		}
 	}
+}
+
+// An error that only a person can mend ends a loop when it lasts, not when it comes now and then.
+func TestPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p patience
+		bad := kerr.TopicAuthorizationFailed
+		assert.False(t, p.over(bad, false))
+		time.Sleep(fatalPatience - time.Second)
+		assert.False(t, p.over(bad, false))
+		assert.False(t, p.over(io.EOF, false), "a transient error says nothing")
+		time.Sleep(time.Second)
+		assert.True(t, p.over(bad, false))
+		assert.False(t, p.over(nil, true))
+		assert.False(t, p.over(bad, false), "progress in between")
+		time.Sleep(time.Hour)
+		assert.False(t, p.over(bad, false), "an hour ago is another story")
+	})
 }

@@ -284,22 +284,29 @@ func text(err error) string {
 }
 
 // fatalPatience is how long an error that only a person can mend must last before it ends a loop: brokers that are starting may
-// answer so for a moment.
-const fatalPatience = 20 * time.Second
+// answer so for a moment. Errors further apart than fatalGap are not one that lasts.
+const (
+	fatalPatience = 20 * time.Second
+	fatalGap      = 45 * time.Second
+)
 
-type patience struct{ since time.Time }
+type patience struct{ since, last time.Time }
 
+// over takes note of an error and says whether it has lasted too long.
 func (p *patience) over(err error, progress bool) bool {
 	switch {
 	case err == nil && progress:
-		p.since = time.Time{}
+		*p = patience{}
 		return false
 	case err == nil:
 		return false
 	case classify(err) != fatal && classify(err) != fenced:
 		return false
-	case p.since.IsZero():
-		p.since = time.Now()
 	}
-	return time.Since(p.since) >= fatalPatience
+	now := time.Now()
+	if now.Sub(p.last) > fatalGap {
+		p.since = now
+	}
+	p.last = now
+	return now.Sub(p.since) >= fatalPatience
 }

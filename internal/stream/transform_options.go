@@ -53,7 +53,7 @@ type TransformOptions struct {
 
 	// Assigned, if set, runs before the first records of these partitions reach Transform, and before a Tick: restore state here,
 	// with ReadTable. An error is transient. ctx ends when the assignment changes: the call is then repeated with what is still
-	// owned. Partitions can be assigned again without Lost only after an error; restoring twice must do no harm.
+	// owned, after Lost for what is not.
 	Assigned func(ctx context.Context, partitions map[string][]int32) error
 	// Lost, if set, runs when partitions are gone, or must be taken as gone because a commit's outcome is unknown: drop their
 	// state. It may name partitions whose Assigned never succeeded.
