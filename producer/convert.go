@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,16 @@ func FromEvent(ev *corev1.Event, cluster schemas.Cluster, epoch int64, observedA
 // build doesn't know. A zero observedAt means that nobody noted when it arrived: then it is the Event's own time, so that the
 // same recording gives the same observation whenever it is played.
 func FromJSON(raw []byte, cluster schemas.Cluster, epoch int64, observedAt time.Time) (*schemas.Observation, error) {
+	o, err := observeJSON(raw, cluster, epoch, observedAt)
+	if err != nil {
+		return nil, err
+	}
+	o.Payload, err = cleanPayload(raw)
+	return o, err
+}
+
+// observeJSON is everything but the payload, and finds all that can be wrong.
+func observeJSON(raw []byte, cluster schemas.Cluster, epoch int64, observedAt time.Time) (*schemas.Observation, error) {
 	ev, err := decodeEvent(raw)
 	if err != nil {
 		return nil, err
@@ -39,12 +50,7 @@ func FromJSON(raw []byte, cluster schemas.Cluster, epoch int64, observedAt time.
 	if observedAt.IsZero() {
 		observedAt = EventTime(ev)
 	}
-	o, err := observe(ev, cluster, epoch, observedAt)
-	if err != nil {
-		return nil, err
-	}
-	o.Payload, err = cleanPayload(raw)
-	return o, err
+	return observe(ev, cluster, epoch, observedAt)
 }
 
 // EventTime is when ev happened last: series.lastObservedTime, else lastTimestamp, else eventTime, else creationTimestamp. It
@@ -104,7 +110,7 @@ func cleanPayload(raw []byte) (json.RawMessage, error) {
 	if err := json.Unmarshal(raw, &object); err != nil {
 		return nil, fmt.Errorf("decoding event: %w", err)
 	}
-	if m, ok := object["metadata"]; ok {
+	if m := object["metadata"]; bytes.Contains(m, []byte(`"managedFields"`)) {
 		var metadata map[string]json.RawMessage
 		if err := json.Unmarshal(m, &metadata); err != nil {
 			return nil, fmt.Errorf("decoding event: metadata: %w", err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"kubescribe/internal/stream"
 	"kubescribe/schemas"
@@ -158,7 +159,7 @@ func (p *player) check(ctx context.Context, name string, r io.Reader) error {
 	}
 	var bad error
 	err = scan(plain, func(e entry) bool {
-		if _, _, err := p.convert(e); err != nil {
+		if _, _, err := p.convert(e, observeJSON); err != nil {
 			bad = &BadLineError{File: name, Line: e.line, Err: err}
 		}
 		return bad == nil && ctx.Err() == nil
@@ -172,8 +173,8 @@ func (p *player) check(ctx context.Context, name string, r io.Reader) error {
 	return ctx.Err()
 }
 
-// convert is the observations that an entry stands for.
-func (p *player) convert(e entry) (all []*schemas.Observation, ignored int64, err error) {
+// convert is the observations that an entry stands for, made by FromJSON or, without their payload, by observeJSON.
+func (p *player) convert(e entry, from converter) (all []*schemas.Observation, ignored int64, err error) {
 	if e.err != nil {
 		return nil, 0, e.err
 	}
@@ -182,7 +183,7 @@ func (p *player) convert(e entry) (all []*schemas.Observation, ignored int64, er
 		return nil, 0, err
 	}
 	for _, r := range found {
-		o, err := FromJSON(r.raw, p.cluster, 0, r.observedAt)
+		o, err := from(r.raw, p.cluster, 0, r.observedAt)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -190,6 +191,8 @@ func (p *player) convert(e entry) (all []*schemas.Observation, ignored int64, er
 	}
 	return all, ignored, nil
 }
+
+type converter func(raw []byte, cluster schemas.Cluster, epoch int64, observedAt time.Time) (*schemas.Observation, error)
 
 // readError is an error of the file system, not of the recording's content.
 type readError struct {

@@ -163,7 +163,7 @@ func read(ctx context.Context, rec Recording) (entries <-chan entry, ended <-cha
 // on one line counts, so that a list can be cut between two transactions.
 func (s *replay) take(ctx context.Context, rec Recording, sum string, number int64, e entry) (int64, error) {
 	s.summary.Lines++
-	observations, ignored, err := s.convert(e)
+	observations, ignored, err := s.convert(e, FromJSON)
 	if err != nil {
 		bad := &BadLineError{File: rec.Name, Line: e.line, Err: err}
 		if !s.opts.SkipBad {

@@ -141,11 +141,11 @@ func (l *lineReader) emit(line int64, value []byte, err error, yield func(entry)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return true // what was read before the damage is a piece of a value
 	}
-	var raw json.RawMessage
-	if err := json.Unmarshal(value, &raw); err != nil {
-		return yield(entry{line: line, err: fmt.Errorf("decoding JSON: %w", err)})
+	if !json.Valid(value) {
+		var raw json.RawMessage // decoding says why
+		return yield(entry{line: line, err: fmt.Errorf("decoding JSON: %w", json.Unmarshal(value, &raw))})
 	}
-	return yield(entry{line: line, raw: raw})
+	return yield(entry{line: line, raw: value})
 }
 
 // next appends a line to what is there. A line that is too long is read to its end and dropped.
