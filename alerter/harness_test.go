@@ -68,6 +68,8 @@ func newWorld(t *testing.T, address string, clusters ...string) world {
 	}
 	_, err := stream.ApplyTopics(t.Context(), k, stream.Deps{}, topics, false)
 	require.NoError(t, err)
+	// A broker that has created a topic may not know it yet.
+	eventually(t, "the topics", func() bool { return stream.CheckTopics(t.Context(), k, stream.Deps{}, topics) == nil })
 	return w
 }
 
@@ -254,8 +256,14 @@ func (w world) states(t *testing.T) map[string]schemas.AlertState {
 // eventually polls until ok.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
-		require.True(t, time.Now().Before(deadline), "waited in vain: %s", what)
+	deadline, again := time.After(patience), time.NewTicker(20*time.Millisecond)
+	defer again.Stop()
+	for !ok() {
+		select {
+		case <-again.C:
+		case <-deadline:
+			require.FailNow(t, "waited in vain", what)
+		}
 	}
 }
 

@@ -180,7 +180,7 @@ func TestKilledInMidWindow(t *testing.T) {
 			inFlight++
 		}
 		_ = run[victim].Wait()
-		time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond) // how long it is away is part of the disturbance
+		<-time.After(time.Duration(rng.IntN(3000)) * time.Millisecond) // how long it is away is part of the disturbance
 		begin(victim)
 	}
 	eventually(t, "every page", func() bool { n, _ := hook.got(); return n >= expected })
@@ -200,11 +200,9 @@ func TestKilledInMidWindow(t *testing.T) {
 // not been committed, and kills it.
 func (w world) killInFlight(t *testing.T, p *exec.Cmd) bool {
 	t.Helper()
-	for range 50 {
-		if done, err := w.drained(t); err == nil && !done {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
+	deadline := time.Now().Add(2 * time.Second)
+	for done, err := w.drained(t); (done || err != nil) && time.Now().Before(deadline); done, err = w.drained(t) {
+		<-time.After(20 * time.Millisecond)
 	}
 	require.NoError(t, p.Process.Signal(syscall.SIGSTOP))
 	done, err := w.drained(t)

@@ -16,6 +16,9 @@
 // later than the resolve's.) The exception is a quiet stretch that is within Lateness of the resolve time: it may be judged
 // either way.
 //
+// A rule that changes counts anew while its alert is pending: matches of two versions never add up. An alert that fires goes on
+// under the new version.
+//
 // Nothing given to a function is changed; results share no memory with it that is written to.
 //
 // The alerter's decide loop calls it; so will `kubescribe rules test` and `rules replay`.

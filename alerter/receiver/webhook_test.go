@@ -79,12 +79,24 @@ func TestWebhookVerdicts(t *testing.T) {
 		refused bool
 		busy    time.Duration
 	}{
-		{code: 200}, {code: 204},
+		{code: 200},
+		{code: 204},
 		{code: 301, refused: true},
-		{code: 400, refused: true}, {code: 401, refused: true}, {code: 404, refused: true}, {code: 413, refused: true}, {code: 422, refused: true},
-		{code: 408}, {code: 500}, {code: 502}, {code: 503}, {code: 429},
-		{code: 429, after: "7", busy: 7 * time.Second}, {code: 503, after: "Fri, 20 Nov 2026 10:00:30 GMT", busy: 30 * time.Second},
-		{code: 503, after: "86400", busy: 10 * time.Minute}, {code: 503, after: "soon"}, {code: 429, after: "Fri, 20 Nov 2026 09:00:00 GMT"},
+		{code: 400, refused: true},
+		{code: 401, refused: true},
+		{code: 404, refused: true},
+		{code: 413, refused: true},
+		{code: 422, refused: true},
+		{code: 408},
+		{code: 500},
+		{code: 502},
+		{code: 503},
+		{code: 429},
+		{code: 429, after: "7", busy: 7 * time.Second},
+		{code: 503, after: "Fri, 20 Nov 2026 10:00:30 GMT", busy: 30 * time.Second},
+		{code: 503, after: "86400", busy: 10 * time.Minute},
+		{code: 503, after: "soon"},
+		{code: 429, after: "Fri, 20 Nov 2026 09:00:00 GMT"},
 	} {
 		t.Run(fmt.Sprint(tt.code, tt.after), func(t *testing.T) {
 			url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
