@@ -294,3 +294,22 @@ func manyRules(n int) string {
 	}
 	return s.String()
 }
+
+// BenchmarkDecodeAndMatch is the matcher's whole work on a record but for Kafka's.
+func BenchmarkDecodeAndMatch(b *testing.B) {
+	value, err := pod("Reason1").Encode()
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := rule.NewMatcher(load(b, manyRules(100)))
+	b.SetBytes(int64(len(value)))
+	b.ReportAllocs()
+	for b.Loop() {
+		d, err := schemas.DecodeDocument(value)
+		if err != nil {
+			b.Fatal(err)
+		}
+		m.Match(d)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
