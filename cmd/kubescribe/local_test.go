@@ -95,7 +95,7 @@ func TestStagesStopInOrder(t *testing.T) {
 		for _, name := range []string{"producer", "enricher", "indexer"} {
 			s.start(name, func(ctx context.Context) error {
 				<-ctx.Done()
-				time.Sleep(3 * time.Second)
+				<-time.After(3 * time.Second)
 				stopped = append(stopped, name)
 				return nil
 			})

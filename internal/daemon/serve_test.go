@@ -134,7 +134,7 @@ func TestBounded(t *testing.T) {
 		release := make(chan struct{})
 		began := time.Now()
 		go func() {
-			time.Sleep(time.Hour) // it may run for as long as it likes before the signal
+			<-time.After(time.Hour) // it may run for as long as it likes before the signal
 			cancel()
 		}()
 		err := Bounded(ctx, 20*time.Second, func(context.Context) error {
