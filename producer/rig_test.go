@@ -211,7 +211,6 @@ type faults struct {
 	at     int  // which, from 0; -1: none
 	after  bool // it fails after it was committed, as a commit whose answer is lost
 	hit    bool
-	err    error
 }
 
 func (f *faults) arm(at int, after bool) {
