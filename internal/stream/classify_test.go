@@ -74,14 +74,14 @@ func TestPatience(t *testing.T) {
 		var p patience
 		bad := kerr.TopicAuthorizationFailed
 		assert.False(t, p.over(bad, false))
-		time.Sleep(fatalPatience - time.Second)
+		time.Sleep(fatalPatience - time.Second) //nolint:forbidigo // in a synctest bubble it takes no time
 		assert.False(t, p.over(bad, false))
 		assert.False(t, p.over(io.EOF, false), "a transient error says nothing")
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // in a synctest bubble it takes no time
 		assert.True(t, p.over(bad, false))
 		assert.False(t, p.over(nil, true))
 		assert.False(t, p.over(bad, false), "progress in between")
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour) //nolint:forbidigo // in a synctest bubble it takes no time
 		assert.False(t, p.over(bad, false), "an hour ago is another story")
 	})
 }

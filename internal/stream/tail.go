@@ -27,7 +27,7 @@ const (
 	FromEnd   int64 = -1
 )
 
-// ErrStop, returned by the callback of ReadTopic, ends it without an error.
+// ErrStop ends ReadTopic without an error when its callback returns it.
 var ErrStop = errors.New("stop reading")
 
 // ReadTopic shows a topic's records to fn, read committed, without a consumer group: for tools and tests. Order holds within a

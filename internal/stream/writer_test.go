@@ -90,7 +90,7 @@ func TestWriterUnknownOutcome(t *testing.T) {
 	defer w.Close()
 	cluster.ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
-		cluster.SleepControl(func() { time.Sleep(3 * time.Second) })
+		cluster.SleepControl(func() { time.Sleep(3 * time.Second) }) //nolint:forbidigo // the broker is late
 		return nil, nil, false
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)

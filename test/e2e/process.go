@@ -50,7 +50,7 @@ func (p *process) kill() error {
 	if err := p.cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		return fmt.Errorf("killing %s: %w", p.name, err)
 	}
-	<-p.exited
+	_ = <-p.exited // it says that it was killed
 	return nil
 }
 
