@@ -19,8 +19,9 @@ type Config struct {
 	FlushRecords int `koanf:"flush_records"`
 	// BulkRequests is how many bulk requests are on their way at once, over all partitions.
 	BulkRequests int `koanf:"bulk_requests"`
-	// InstanceID makes a replica with a stable name keep its partitions over a restart; empty for others.
-	InstanceID string `koanf:"instance_id"`
+	// Instance is a name that this replica keeps across restarts and shares with no other: it then keeps its partitions over a
+	// restart. Empty for a replica without a stable name.
+	Instance string `koanf:"instance"`
 	// ShutdownTimeout is how long the batches in hand may take at a stop.
 	ShutdownTimeout time.Duration `koanf:"shutdown_timeout"`
 }

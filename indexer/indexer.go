@@ -37,7 +37,7 @@ func Run(ctx context.Context, cfg Config, k stream.Config, d stream.Deps, st sto
 	return stream.RunConsumer(ctx, k, d, stream.ConsumerOptions{
 		Group:        cfg.Group,
 		TopicPattern: topics.EnrichedPattern(),
-		InstanceID:   cfg.InstanceID,
+		InstanceID:   cfg.Instance,
 		// Enough for two requests at once out of one partition.
 		MaxBatchRecords: 2 * cfg.FlushRecords,
 		MaxBatchBytes:   2 * cfg.FlushBytes,

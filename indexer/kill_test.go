@@ -109,7 +109,7 @@ func surviveKills(t *testing.T, k kafka, c child, refresh func(*testing.T)) {
 	c.Kafka, c.Indexer = k.cfg, indexer.Default()
 	c.Indexer.FlushRecords = 100 // small requests, so that a kill finds one on its way
 	c.Indexer.Group = "g" + uuid.NewString()
-	c.Indexer.InstanceID = "i" // a replacement takes over at once
+	c.Indexer.Instance = "i" // a replacement takes over at once
 	docs := documents(killDocuments)
 	k.produce(t, docs...)
 	st, err := c.open(t.Context())

@@ -126,7 +126,7 @@ func documents(n int) []*schemas.Document {
 
 func config() indexer.Config {
 	cfg := indexer.Default()
-	cfg.FlushRecords, cfg.InstanceID, cfg.ShutdownTimeout = 100, "", 5*time.Second
+	cfg.FlushRecords, cfg.Instance, cfg.ShutdownTimeout = 100, "", 5*time.Second
 	return cfg
 }
 

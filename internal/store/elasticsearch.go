@@ -9,12 +9,11 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/elastic/elastic-transport-go/v8/elastictransport"
+	"github.com/elastic/go-elasticsearch/v8"
 
 	"kubescribe/internal/stream"
 	"kubescribe/schemas"
@@ -27,7 +26,7 @@ const maxAnswer = 256 << 20
 type Elasticsearch struct {
 	cfg    ElasticsearchConfig
 	log    *slog.Logger
-	client *elastictransport.Client
+	client *elasticsearch.BaseClient
 	http   *http.Transport
 	bulks  sync.Pool // of *bytes.Buffer
 }
@@ -43,24 +42,14 @@ func OpenElasticsearch(cfg ElasticsearchConfig, d stream.Deps) (*Elasticsearch, 
 	if err != nil {
 		return nil, err
 	}
-	urls := make([]*url.URL, len(cfg.Addresses))
-	for i, a := range cfg.Addresses {
-		if urls[i], err = url.Parse(strings.TrimRight(a, "/")); err != nil {
-			return nil, fmt.Errorf("elasticsearch.addresses: %w", err)
-		}
-	}
-	// A request that one node did not take goes to the others at once; waiting and trying again is the caller's. Every
-	// request here may be repeated.
-	retry := elastictransport.WithDisableRetry()
-	if len(urls) > 1 {
-		retry = elastictransport.WithMaxRetries(len(urls) - 1)
-	}
-	client, err := elastictransport.NewClient(
-		elastictransport.WithURLs(urls...),
-		elastictransport.WithTransport(transport),
-		elastictransport.WithUserAgent("kubescribe"),
-		retry,
-	)
+	client, err := elasticsearch.NewBaseClient(elasticsearch.Config{
+		Addresses: cfg.Addresses,
+		Transport: transport,
+		// A request that one node did not take goes to the others at once; waiting and trying again is the caller's. Every
+		// request here may be repeated.
+		DisableRetry: len(cfg.Addresses) == 1,
+		MaxRetries:   len(cfg.Addresses) - 1,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("preparing the Elasticsearch client: %w", err)
 	}

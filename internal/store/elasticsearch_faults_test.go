@@ -174,6 +174,7 @@ func TestCredentialsAreReadAtEachRequest(t *testing.T) {
 	var got atomic.Value
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got.Store(r.Header.Get("Authorization"))
+		w.Header().Set("X-Elastic-Product", "Elasticsearch")
 		w.Write([]byte(`{"count":0,"_shards":{"failed":0}}`))
 	}))
 	defer srv.Close()
