@@ -14,7 +14,7 @@ func (e *Env) bareTransform(ctx context.Context, group, from, to string, n, batc
 	began := time.Now()
 	s, err := kgo.NewGroupTransactSession(
 		kgo.SeedBrokers(e.kafka.Bootstrap), kgo.ConsumerGroup(group), kgo.ConsumeTopics(from), kgo.TransactionalID(group),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(), kgo.ProducerBatchMaxBytes(1<<20),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ProducerBatchMaxBytes(1<<20),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50*time.Millisecond),
 	)
 	if err != nil {

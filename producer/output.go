@@ -172,7 +172,7 @@ func (o *output) write(ctx context.Context, records []*kgo.Record, facts []fact,
 func (o *output) close() {
 	o.timer.Stop()
 	if o.sent != nil {
-		_ = <-o.sent // how it ended does not matter any more
+		<-o.sent //nolint:errcheck // how it ended does not matter any more
 	}
 	o.w.Close()
 }

@@ -50,7 +50,7 @@ func (p *process) kill() error {
 	if err := p.cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		return fmt.Errorf("killing %s: %w", p.name, err)
 	}
-	_ = <-p.exited // it says that it was killed
+	<-p.exited //nolint:errcheck // it says that it was killed
 	return nil
 }
 
