@@ -19,7 +19,7 @@ type Config struct {
 }
 
 // Default serves on loopback.
-func Default() Config { return Config{Listen: "127.0.0.1:8484", QueryTimeout: 30 * time.Second} }
+func Default() Config { return Config{Listen: "127.0.0.1:8360", QueryTimeout: 30 * time.Second} }
 
 // Validate reports every problem at once.
 func (c Config) Validate() error {
