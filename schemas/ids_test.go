@@ -26,6 +26,7 @@ func TestIDs(t *testing.T) {
 	require.Equal(t, "shop/f", schemas.AlertStateKey("shop", "f"))
 	require.Equal(t, "a/r", schemas.NotificationKey("a", "r"))
 	require.Equal(t, "events", schemas.CheckpointKey(schemas.SourceEvents))
+	require.Equal(t, "recording/ab12", schemas.RecordingKey("ab12"))
 	require.Equal(t, "containers/u", schemas.ObjectStateKey(schemas.SourceContainers, "u"))
 }
 
