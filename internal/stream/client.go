@@ -70,7 +70,7 @@ func options(cfg Config, d Deps, role string) ([]kgo.Opt, error) {
 	if mechanism := cfg.SASL.build(); mechanism != nil {
 		opts = append(opts, kgo.SASL(mechanism))
 	}
-	return append(opts, d.opts...), nil
+	return opts, nil
 }
 
 // newClient opens a client that is in no group. No connection is made yet.
@@ -79,7 +79,7 @@ func newClient(cfg Config, d Deps, role string, more ...kgo.Opt) (*kgo.Client, e
 	if err != nil {
 		return nil, err
 	}
-	cl, err := kgo.NewClient(append(opts, more...)...)
+	cl, err := kgo.NewClient(append(append(opts, more...), d.opts...)...)
 	if err != nil {
 		return nil, &configError{fmt.Sprintf("opening a Kafka client: %v", err)}
 	}

@@ -60,7 +60,7 @@ func runConsumer(ctx context.Context, cfg Config, d Deps, o ConsumerOptions, h H
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { c.gone(m, false) }),
 		kgo.WithHooks(c.link),
 	)
-	if c.cl, err = kgo.NewClient(opts...); err != nil {
+	if c.cl, err = kgo.NewClient(append(opts, d.opts...)...); err != nil {
 		return &configError{fmt.Sprintf("opening a consumer of group %s: %v", o.Group, err)}
 	}
 	made(c)

@@ -269,7 +269,28 @@ func TestTransformLosesAnswers(t *testing.T) {
 	})
 }
 
-// The broker is killed and comes back, twice: both loops wait for it, and nothing is lost or doubled.
+// gate holds a request of a kind back, once it is set, until it is opened: the client cannot get past it meanwhile.
+type gate struct {
+	key    int16
+	set    atomic.Bool
+	hit    chan struct{}
+	opened chan struct{}
+}
+
+func (g *gate) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+	if err == nil && key == g.key && g.set.CompareAndSwap(true, false) {
+		g.hit <- struct{}{}
+		<-g.opened
+	}
+}
+
+// The broker is killed with a transaction open, and comes back, three times: both loops wait for it, and nothing is lost or
+// doubled.
+//
+// The moment is chosen: the offsets were sent, the end was not. Kafka 4.3.1 as a single node loses transaction markers that are
+// due when it starts (for a commit that was prepared before the kill, or a transaction that timed out meanwhile). It takes the
+// partitions, which have no leader for a moment, for deleted. Records of the transaction are then committed by the next one, or
+// its offsets stay unstable for ever. No client can mend that; more than one replica avoids it.
 func TestLoopsOutliveTheBroker(t *testing.T) {
 	t.Parallel()
 	stack.Need(t, stack.PartKafka)
@@ -281,19 +302,28 @@ func TestLoopsOutliveTheBroker(t *testing.T) {
 	in, out := b.topic(t, parts), b.topic(t, parts)
 	to, co := transformOptions("", in), consumerOptions("", out)
 	health := &board{}
-	transform := start(t, func(ctx context.Context) error { return RunTransform(ctx, b.cfg, deps(health), to, copyTo(out)) })
+	open := &gate{key: int16(kmsg.TxnOffsetCommit), hit: make(chan struct{}), opened: make(chan struct{})}
+	td := deps(health)
+	td.opts = []kgo.Opt{kgo.WithHooks(open), kgo.TransactionTimeout(5 * time.Minute)}
+	transform := start(t, func(ctx context.Context) error { return RunTransform(ctx, b.cfg, td, to, copyTo(out)) })
 	var seen ledger
 	consume := start(t, func(ctx context.Context) error {
 		return RunConsumer(ctx, b.cfg, deps(health), co, func(_ context.Context, batch Batch) error { seen.add(batch); return nil })
 	})
 	rounds := 0
-	for ; rounds < 2; rounds++ {
-		b.fill(t, in, parts, rounds*chunk, chunk)
+	for ; rounds < 3; rounds++ {
+		b.fill(t, in, parts, rounds*chunk, chunk/2)
 		eventually(t, "some of the round", func() bool { return seen.total() > rounds*parts*chunk+10 })
+		open.set.Store(true)
+		b.fill(t, in, parts, rounds*chunk+chunk/2, chunk/2)
+		<-open.hit
 		require.NoError(t, kafka.Kill())
-		eventually(t, "readiness to name the broker", func() bool {
-			return health.reason("stream/"+to.Group) != "" && health.reason("stream/"+co.Group) != ""
-		})
+		open.opened <- struct{}{}
+		if rounds > 0 { // the first time it comes back at once
+			eventually(t, "readiness to name the broker", func() bool {
+				return health.reason("stream/"+to.Group) != "" && health.reason("stream/"+co.Group) != ""
+			})
+		}
 		require.NoError(t, kafka.Restart(t.Context()))
 	}
 	b.fill(t, in, parts, rounds*chunk, chunk)

@@ -122,7 +122,7 @@ func (t *transformer) session(ctx, work context.Context) error {
 		kgo.OnPartitionsLost(s.mem.onLost),
 		kgo.WithHooks(s.link),
 	)
-	if s.s, err = kgo.NewGroupTransactSession(opts...); err != nil {
+	if s.s, err = kgo.NewGroupTransactSession(append(opts, t.d.opts...)...); err != nil {
 		return &configError{fmt.Sprintf("opening a transaction session of group %s: %v", t.o.Group, err)}
 	}
 	s.cl = s.s.Client()
