@@ -150,12 +150,21 @@ func (e *Env) untilConsumed(ctx context.Context, group, topic string, fn func(ct
 
 // forget deletes a group's offsets, so that the next round reads from the start.
 func (e *Env) forget(ctx context.Context, group string) error {
-	r, err := e.admin.DeleteGroup(ctx, group)
-	if err == nil {
-		err = r.Err
+	for {
+		r, err := e.admin.DeleteGroup(ctx, group)
+		if err == nil {
+			err = r.Err
+		}
+		switch {
+		case errors.Is(err, kerr.GroupIDNotFound):
+			return nil
+		case err == nil || !kerr.IsRetriable(err): // a broker that never had a group is still making room for them
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
-	if errors.Is(err, kerr.GroupIDNotFound) {
-		return nil
-	}
-	return err
 }
