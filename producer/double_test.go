@@ -350,6 +350,7 @@ func streamParameter(info runtime.SerializerInfo) string {
 
 func (a *apiServer) write(w http.ResponseWriter, r *http.Request, status int, object runtime.Object) {
 	info := negotiate(r)
+	object = object.DeepCopyObject() // the encoder writes the kind into it
 	w.Header().Set("Content-Type", info.MediaType)
 	w.WriteHeader(status)
 	if err := versioned(info.Serializer, object).Encode(object, w); err != nil && r.Context().Err() == nil {
@@ -372,6 +373,7 @@ type frames struct {
 }
 
 func (f *frames) send(kind string, object runtime.Object) error {
+	object = object.DeepCopyObject() // the encoder writes the kind into it
 	// Objects inside a watch event are encoded by the stream serializer's embedded one.
 	raw, err := runtime.Encode(versioned(f.encode.Serializer, object), object)
 	if err != nil {

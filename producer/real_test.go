@@ -217,6 +217,9 @@ func TestOnTheRealStack(t *testing.T) {
 		before := p.revisions()
 		stop := r.start()
 		eventually(t, "ready", r.health.ready)
+		// The server says yes to a watch before etcd has begun it: only a silence that was survived proves it open.
+		began := r.rv()
+		eventually(t, "the first silence", func() bool { return r.rv() > began })
 		for range 6 {
 			p.compact()
 			list, err := p.client.CoreV1().Events("").List(t.Context(), metav1.ListOptions{Limit: 1})

@@ -108,7 +108,7 @@ func (p *producer) runSession(ctx context.Context) error {
 	}
 	s := &session{
 		cfg: p.cfg, cluster: p.cluster, topics: p.kafka.topics, api: p.api, out: out, d: p.d, m: p.m, ready: p.ready, pace: p.pace,
-		settle: min(max(p.cfg.Silence/30, 50*time.Millisecond), 2*time.Second),
+		settle: min(max(p.cfg.Silence/2, 50*time.Millisecond), 2*time.Second),
 	}
 	return s.run(ctx, cp)
 }
