@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -16,8 +18,8 @@ import (
 // victim is a service that is killed, and how one sees that it had work in flight.
 type victim struct {
 	*process
-	// backlog is how much had been handed to the service and was not committed by it, counting only what was there when
-	// mark was called. It is called before the kill and again after it, when the dead process can't commit any more.
+	// backlog is how much has been handed to the service and is not committed by it, counting only what was there when mark
+	// was called.
 	mark    func(ctx context.Context) (any, error)
 	backlog func(ctx context.Context, mark any) (int64, error)
 }
@@ -25,36 +27,37 @@ type victim struct {
 // window is the time from a kill to the moment when all that was written before and during it had arrived.
 type window struct{ from, to time.Time }
 
-// killInFlight waits until v has work in flight, kills it with SIGKILL at that instant, and says whether the work was still
-// open when it was dead. The caller starts it again.
-func (e *Env) killInFlight(ctx context.Context, v victim) (bool, error) {
-	wait, cancel := context.WithTimeout(ctx, 20*time.Second)
+// killInFlight freezes v, looks whether it has work in flight, and kills it with SIGKILL in that very state; a v without work goes
+// on and is looked at again. Looking takes longer than a batch does, so a v that was not frozen would be through by then.
+func (e *Env) killInFlight(ctx context.Context, v victim) error {
+	wait, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
+		if err := v.signal(syscall.SIGSTOP); err != nil {
+			return err
+		}
 		mark, err := v.mark(wait)
 		if err != nil {
-			return false, err
+			return err
 		}
 		n, err := v.backlog(wait, mark)
 		if err != nil {
-			return false, err
+			return err
 		}
-		if n == 0 {
-			if wait.Err() != nil {
-				return false, fmt.Errorf("%s had no work in flight for 20 s", v.name)
-			}
-			continue
-		}
-		if err := v.kill(); err != nil {
-			return false, err
-		}
-		n, err = v.backlog(ctx, mark)
+		open, err := e.broker.openTransactions(wait, v.name)
 		if err != nil {
-			return false, err
+			return err
 		}
-		open, err := e.broker.openTransactions(ctx, v.name)
-		e.logf("killed %s with %d records in flight, %d transactions open", v.name, n, open)
-		return n > 0 || open > 0, err
+		if n > 0 || open > 0 {
+			e.logf("killing %s with %d records in flight, %d transactions open", v.name, n, open)
+			return v.kill()
+		}
+		if err := v.signal(syscall.SIGCONT); err != nil {
+			return err
+		}
+		if err := pause(wait, time.Duration(1+rand.IntN(40))*time.Millisecond); err != nil { //nolint:gosec // no secret
+			return fmt.Errorf("%s had no work in flight for 30 s", v.name)
+		}
 	}
 }
 

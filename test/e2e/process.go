@@ -45,10 +45,18 @@ func (p *process) start() error {
 	return nil
 }
 
+// signal sends it sig.
+func (p *process) signal(sig syscall.Signal) error {
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		return fmt.Errorf("sending %s to %s: %w", sig, p.name, err)
+	}
+	return nil
+}
+
 // kill ends it with SIGKILL and waits until it is gone.
 func (p *process) kill() error {
-	if err := p.cmd.Process.Signal(syscall.SIGKILL); err != nil {
-		return fmt.Errorf("killing %s: %w", p.name, err)
+	if err := p.signal(syscall.SIGKILL); err != nil {
+		return err
 	}
 	<-p.exited //nolint:errcheck // it says that it was killed
 	return nil
