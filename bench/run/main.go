@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"syscall"
 
 	"kubescribe/bench"
@@ -15,6 +16,7 @@ import (
 
 func main() {
 	update := flag.String("update", "", "write the results of all stages to this baseline file")
+	profile := flag.String("cpuprofile", "", "write a CPU profile of this process, ceilings included, to this file")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: run [flags] STAGE | all | list")
 		flag.PrintDefaults()
@@ -26,10 +28,27 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, flag.Arg(0), *update); err != nil {
+	if err := profiled(*profile, func() error { return run(ctx, flag.Arg(0), *update) }); err != nil {
 		fmt.Fprintln(os.Stderr, "failed:", err)
 		os.Exit(1)
 	}
+}
+
+// profiled runs fn, under the CPU profiler if there is a path to write to.
+func profiled(path string, fn func() error) error {
+	if path == "" {
+		return fn()
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	err = fn()
+	pprof.StopCPUProfile()
+	return errors.Join(err, f.Close())
 }
 
 func run(ctx context.Context, name, update string) error {
