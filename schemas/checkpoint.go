@@ -17,6 +17,8 @@ type Checkpoint struct {
 	RV string `json:"rv"`
 	// ObservedAt is when the API server last proved that nothing newer than RV was missed; the lower bound of a gap.
 	ObservedAt time.Time `json:"observedAt"`
+	// Since is set by a state source at its very first start: it passes over what ended before.
+	Since time.Time `json:"since,omitzero"`
 	// List is set while a list is being emitted.
 	List *ListProgress `json:"list,omitempty"`
 	// Recording is set instead of RV when the source is a recording.

@@ -11,8 +11,11 @@ import (
 
 // The seeds are every file of testdata/v1, those of other types too.
 
-func FuzzDecodeObservation(f *testing.F)  { fuzzDecoder(f, "observation") }
-func FuzzDecodeGap(f *testing.F)          { fuzzDecoder(f, "gap") }
+func FuzzDecodeObservation(f *testing.F) { fuzzDecoder(f, "observation") }
+func FuzzDecodeGap(f *testing.F)         { fuzzDecoder(f, "gap") }
+func FuzzDecodeContainerTransition(f *testing.F) {
+	fuzzDecoder(f, "container-transition")
+}
 func FuzzDecodeDocument(f *testing.F)     { fuzzDecoder(f, "document") }
 func FuzzDecodeMatch(f *testing.F)        { fuzzDecoder(f, "match") }
 func FuzzDecodeAlert(f *testing.F)        { fuzzDecoder(f, "alert") }

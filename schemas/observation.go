@@ -63,7 +63,8 @@ type Observation struct {
 	ObservedAt time.Time `json:"observedAt"`
 	// Occurrences is how often it happened since the previous revision that was observed; nil when that is unknown.
 	Occurrences *int64 `json:"occurrences,omitempty" jsonschema:"minimum=0"`
-	// Payload is the object as the API server gave it, without managedFields, or the source's own fact (Gap).
+	// Payload is the object as the API server gave it, without managedFields, or the source's own fact (Gap,
+	// ContainerTransition).
 	Payload json.RawMessage `json:"payload" jsonschema:"type=object"`
 }
 

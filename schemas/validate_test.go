@@ -52,6 +52,7 @@ func TestValidateReportsAllProblems(t *testing.T) {
 		"payload that is no object": {&schemas.Observation{Payload: []byte(`[]`)}, []string{"id:", "type:", "source:", "time:", "observedAt:", "payload:", "cluster name", "cluster uid"}},
 		"gap":                       {&schemas.Gap{}, []string{"source:", "cause:", "certainty:", "bounds:"}},
 		"gap that ends first":       {&schemas.Gap{Source: "events", Cause: "expired", Certainty: "certain", From: at, To: at.Add(-1)}, []string{"bounds:"}},
+		"container transition":      {&schemas.ContainerTransition{State: "running", RestartCount: -1}, []string{"container:", `state: "running"`, "restartCount:"}},
 		"document":                  {&schemas.Document{}, []string{"@timestamp:", "event.id:", "kubescribe.type:", "orchestrator.cluster.name:", "retention class"}},
 		"match":                     {&schemas.Match{}, []string{"id:", "eventId:", "cluster:", "rule:", "fingerprint:", "time:", "occurrences", "policy.atLeast"}},
 		"alert":                     {&schemas.Alert{Status: "pending"}, []string{"id:", "fingerprint:", "cluster:", "rule:", "startsAt:", `status: "pending"`}},

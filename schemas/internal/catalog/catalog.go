@@ -38,6 +38,7 @@ func Values() []Value {
 	return []Value{
 		value("observation", schemas.DecodeObservation),
 		value("gap", schemas.DecodeGap),
+		value("container-transition", schemas.DecodeContainerTransition),
 		value("document", schemas.DecodeDocument),
 		value("match", schemas.DecodeMatch),
 		value("alert", schemas.DecodeAlert),
