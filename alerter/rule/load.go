@@ -16,6 +16,8 @@ import (
 type Options struct {
 	// Receivers are the configured receivers' names. A rule that names another is a problem; nil allows every name.
 	Receivers []string
+	// Strict also finds what runs but can't be meant: a condition that no document meets, no dedup, a group for each pod.
+	Strict bool
 }
 
 // Load reads every rule file below fsys. The Set is nil if the report has a problem: a set of rules is whole or not there.
@@ -123,6 +125,9 @@ func (l *loader) add(f *file, d draft, group string, before int) {
 		}
 	}
 	l.receivers(f, d)
+	if l.options.Strict {
+		f.strict(d, r)
+	}
 	hash, err := canonical{r.Name, r.Expr, r.Labels, texts, values(d.groupBy), r.Policy, r.Receivers, r.Scope}.hash()
 	if err != nil {
 		f.at(d.alert.tok, "%s", err)

@@ -32,6 +32,7 @@ type draft struct {
 	dedup       time.Duration
 	resolve     time.Duration
 	scope       Scope
+	hasDedup    bool
 	node        ast.Node
 }
 
@@ -81,7 +82,7 @@ func (f *file) draft(n ast.Node) draft {
 		"annotations": func(v ast.Node) { d.annotations = f.textMap(v, "annotations") },
 		"group_by":    func(v ast.Node) { d.groupBy = f.scalars(v, "group_by") },
 		"notify":      func(v ast.Node) { d.notify = f.scalars(v, "notify") },
-		"dedup":       func(v ast.Node) { d.dedup = f.duration(v, "dedup", MaxQuiet) },
+		"dedup":       func(v ast.Node) { d.dedup, d.hasDedup = f.duration(v, "dedup", MaxQuiet), true },
 		"count": func(v ast.Node) {
 			f.mapping(v, "count", fields{
 				"at_least": func(v ast.Node) { d.atLeast = f.number(v, "at_least", 1, MaxAtLeast) },
