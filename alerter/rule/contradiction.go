@@ -262,8 +262,8 @@ func gapFields(way []atom) *finding {
 		return nil
 	}
 	for _, a := range way {
-		if a.field == "event_type" && !a.holds("gap") || (a.field == "reason" || a.field == "kind") && !a.holds("") {
-			return &finding{place(a), fmt.Sprintf("a gap has no %s, and only a gap meets %s", a, gap)}
+		if (a.field == "event_type" || a.field == "reason") && !a.holds("gap") || a.field == "kind" && !a.holds("") {
+			return &finding{place(a), fmt.Sprintf("only a gap meets %s, and no gap meets %s", gap, a)}
 		}
 	}
 	return nil
