@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,6 +41,8 @@ type Kafka struct {
 	PID       int    // of the present incarnation
 
 	heap       int // MiB
+	node       int // its id in its cluster
+	clusterID  string
 	properties map[string]string
 	training   []string // JVM flags of the start that makes kafkaWarm
 	server     process
@@ -157,11 +160,21 @@ func newKafka(dir string) (*Kafka, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting kafka: %w", err)
 	}
-	return &Kafka{Dir: dir, heap: 512, properties: map[string]string{}, server: process{name: "kafka", dir: dir}}, nil
+	return &Kafka{
+		Dir: dir, heap: 512, node: 1, clusterID: newClusterID(), properties: map[string]string{}, server: process{name: "kafka", dir: dir},
+	}, nil
 }
 
 // start configures the broker for these ports and runs it.
 func (k *Kafka) start(ctx context.Context, ports map[string]int) error {
+	if err := k.configure(ctx, ports); err != nil {
+		return err
+	}
+	return k.serve(ctx)
+}
+
+// configure writes what the broker reads, and its command.
+func (k *Kafka) configure(ctx context.Context, ports map[string]int) error {
 	java, err := findJava()
 	if err != nil {
 		return err
@@ -197,7 +210,7 @@ func (k *Kafka) start(ctx context.Context, ports map[string]int) error {
 		"-Djava.awt.headless=true",
 	}, archive, flags, []string{"kafka.Kafka", k.path("server.properties")})
 	k.Bootstrap = loopback(ports["broker"])
-	return k.serve(ctx)
+	return nil
 }
 
 // serve runs the broker as it is configured and waits until it answers.
@@ -206,6 +219,11 @@ func (k *Kafka) serve(ctx context.Context) error {
 		return err
 	}
 	k.PID = k.server.pid
+	return k.await(ctx)
+}
+
+// await returns when the broker answers and its cluster has a controller.
+func (k *Kafka) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(k.Bootstrap))
@@ -228,7 +246,7 @@ func (k *Kafka) serve(ctx context.Context) error {
 // format writes the storage's identity with Kafka's own tool.
 func (k *Kafka) format(ctx context.Context, java jvm, flags []string) error {
 	args := slices.Concat([]string{"-Xmx128m", "-XX:TieredStopAtLevel=1"}, flags, []string{
-		"kafka.tools.StorageTool", "format", "-t", newClusterID(), "-c", k.path("server.properties"),
+		"kafka.tools.StorageTool", "format", "-t", k.clusterID, "-c", k.path("server.properties"),
 	})
 	if err := runTool(ctx, k.Dir, nil, java.path, args...); err != nil {
 		return fmt.Errorf("formatting Kafka's storage: %w", err)
@@ -236,9 +254,9 @@ func (k *Kafka) format(ctx context.Context, java jvm, flags []string) error {
 	return nil
 }
 
-var clusterIDLine = regexp.MustCompile(`(?m)^cluster\.id=.*$`)
+var identityLine = regexp.MustCompile(`(?m)^(cluster\.id|directory\.id|node\.id)=.*$`)
 
-// copyFormat gives a first start the storage that the tool formatted once, under a cluster id of its own.
+// copyFormat gives a first start the storage that the tool formatted once, under ids of its own.
 func (k *Kafka) copyFormat(warm string) error {
 	meta := k.path("data", "meta.properties")
 	if _, err := os.Stat(meta); !errors.Is(err, fs.ErrNotExist) {
@@ -250,7 +268,11 @@ func (k *Kafka) copyFormat(warm string) error {
 			return fmt.Errorf("formatting Kafka's storage: %w", err)
 		}
 		if name == "meta.properties" {
-			content = clusterIDLine.ReplaceAll(content, []byte("cluster.id="+newClusterID()))
+			ids := map[string]string{"cluster.id": k.clusterID, "directory.id": newClusterID(), "node.id": strconv.Itoa(k.node)}
+			content = identityLine.ReplaceAllFunc(content, func(line []byte) []byte {
+				key, _, _ := strings.Cut(string(line), "=")
+				return []byte(key + "=" + ids[key])
+			})
 		}
 		if err := writeFile(k.path("data", name), content, 0o644); err != nil {
 			return fmt.Errorf("formatting Kafka's storage: %w", err)
