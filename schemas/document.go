@@ -21,8 +21,12 @@ type Document struct {
 	Kubernetes   Kubernetes   `json:"kubernetes"`
 	Container    *Container   `json:"container,omitempty"`
 	Service      *Service     `json:"service,omitempty"`
+	Process      *Process     `json:"process,omitempty"`
 	Error        *ErrorInfo   `json:"error,omitempty"`
-	Kubescribe   Kubescribe   `json:"kubescribe"`
+	Cloud        *Cloud       `json:"cloud,omitempty"`
+	// Labels are ECS labels.*: the team, and what users set; flattened.
+	Labels     map[string]string `json:"labels,omitempty"`
+	Kubescribe Kubescribe        `json:"kubescribe"`
 }
 
 // ECS says which version of the schema a document follows.
@@ -92,6 +96,8 @@ type Kubernetes struct {
 	CronJob     *KubernetesName   `json:"cronjob,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`      // of the involved object; flattened
 	Annotations map[string]string `json:"annotations,omitempty"` // of the involved object; flattened
+	// NamespaceLabels are the labels of the involved object's namespace; flattened.
+	NamespaceLabels map[string]string `json:"namespace_labels,omitempty"`
 }
 
 // KubernetesName is the name and UID of one object.
@@ -134,14 +140,34 @@ type EventMetadata struct {
 
 // Container is ECS container.*.
 type Container struct {
-	ID    string          `json:"id,omitempty"`
-	Name  string          `json:"name,omitempty"`
-	Image *ContainerImage `json:"image,omitempty"`
+	ID      string          `json:"id,omitempty"`      // without the runtime
+	Runtime string          `json:"runtime,omitempty"` // containerd, cri-o, …
+	Name    string          `json:"name,omitempty"`
+	Image   *ContainerImage `json:"image,omitempty"`
 }
 
 // ContainerImage is ECS container.image.*.
 type ContainerImage struct {
 	Name string `json:"name,omitempty"`
+}
+
+// Process is ECS process.*: the container's main process, of a container that ended.
+type Process struct {
+	ExitCode *int64    `json:"exit_code,omitempty"`
+	Start    time.Time `json:"start,omitzero"`
+	End      time.Time `json:"end,omitzero"`
+}
+
+// Cloud is ECS cloud.*: where the node is, by its well-known labels.
+type Cloud struct {
+	AvailabilityZone string        `json:"availability_zone,omitempty"`
+	Region           string        `json:"region,omitempty"`
+	Machine          *CloudMachine `json:"machine,omitempty"`
+}
+
+// CloudMachine is ECS cloud.machine.*.
+type CloudMachine struct {
+	Type string `json:"type,omitempty"`
 }
 
 // Service is ECS service.*.
@@ -151,24 +177,31 @@ type Service struct {
 
 // ErrorInfo is ECS error.*; for a crash the container's last log lines are its stack_trace.
 type ErrorInfo struct {
-	Code       string `json:"code,omitempty"`
+	Code       string `json:"code,omitempty"` // the exit code
+	Type       string `json:"type,omitempty"` // the reason, like OOMKilled
 	Message    string `json:"message,omitempty"`
 	StackTrace string `json:"stack_trace,omitempty"`
 }
 
 // Kubescribe holds what neither ECS nor Beats has a name for.
 type Kubescribe struct {
-	Source       Source      `json:"source"`
-	Type         Type        `json:"type"`
-	Class        string      `json:"class"` // the retention class
-	TimeAdjusted bool        `json:"time_adjusted,omitempty"`
-	Occurrences  *int64      `json:"occurrences,omitempty"`  // since the previous revision
-	MessageHash  string      `json:"message_hash,omitempty"` // of the message without what varies
-	Workload     *Owner      `json:"workload,omitempty"`     // the top of the owner chain, or the object itself
-	Owners       []Owner     `json:"owners,omitempty"`       // the chain, nearest first
-	Gap          *GapInfo    `json:"gap,omitempty"`
-	Enrichment   *Enrichment `json:"enrichment,omitempty"`
-	Truncated    []string    `json:"truncated,omitempty"` // fields that were cut to a limit
+	Source       Source   `json:"source"`
+	Type         Type     `json:"type"`
+	Class        string   `json:"class"` // the retention class
+	TimeAdjusted bool     `json:"time_adjusted,omitempty"`
+	Occurrences  *int64   `json:"occurrences,omitempty"`  // since the previous revision
+	MessageHash  string   `json:"message_hash,omitempty"` // of the message without what varies
+	Workload     *Owner   `json:"workload,omitempty"`     // the top of the owner chain, or the object itself
+	Owners       []Owner  `json:"owners,omitempty"`       // the chain, nearest first
+	Services     []string `json:"services,omitempty"`     // those that select the pod, in the order of their names
+	// Node is the state of the node when the document was made.
+	Node    *NodeState `json:"node,omitempty"`
+	Rollout *Rollout   `json:"rollout,omitempty"`
+	// Container is what a container's transition says and ECS has no name for.
+	Container  *ContainerFact `json:"container,omitempty"`
+	Gap        *GapInfo       `json:"gap,omitempty"`
+	Enrichment *Enrichment    `json:"enrichment,omitempty"`
+	Truncated  []string       `json:"truncated,omitempty"` // fields that were cut to a limit
 }
 
 // Owner is one controller in the chain.
@@ -177,6 +210,43 @@ type Owner struct {
 	Kind       string `json:"kind"`
 	Name       string `json:"name"`
 	UID        string `json:"uid,omitempty"`
+}
+
+// NodeState is what is known of a node beyond its name.
+type NodeState struct {
+	Pool string `json:"pool,omitempty"` // the node pool or group, by a label
+	// Ready is the status of its condition Ready: True, False or Unknown.
+	Ready string `json:"ready,omitempty"`
+	// Conditions are the types of the conditions that are not as they should be: Ready that is not True, others that are not False.
+	Conditions    []string `json:"conditions,omitempty"`
+	Unschedulable bool     `json:"unschedulable,omitempty"`
+	Deleted       bool     `json:"deleted,omitempty"` // it was deleted by then
+}
+
+// Rollout is the latest change of the workload's pod template at the time of the event: was it the deploy?
+type Rollout struct {
+	Revision int64 `json:"revision"`
+	// PodRevision is the revision of the involved pod, when it is an older one.
+	PodRevision int64 `json:"pod_revision,omitempty"`
+	// Images are those of the revision's containers, in their order; PreviousImages those of the revision before.
+	Images         []string `json:"images,omitempty"`
+	PreviousImages []string `json:"previous_images,omitempty"`
+	// ChangedAt is when the revision became the latest, AgeSeconds how long before the event that was.
+	ChangedAt  time.Time `json:"changed_at,omitzero"`
+	AgeSeconds int64     `json:"age_seconds"`
+}
+
+// ContainerFact is the part of a ContainerTransition that neither ECS nor Beats has a name for.
+type ContainerFact struct {
+	Kind         ContainerKind     `json:"kind,omitempty"`
+	State        ContainerState    `json:"state"`
+	RestartCount int32             `json:"restart_count"`
+	Signal       int32             `json:"signal,omitempty"`
+	Previous     bool              `json:"previous,omitempty"`
+	ImageID      string            `json:"image_id,omitempty"`
+	Limits       map[string]string `json:"limits,omitempty"` // flattened
+	PodPhase     string            `json:"pod_phase,omitempty"`
+	PodReason    string            `json:"pod_reason,omitempty"`
 }
 
 // GapInfo are the bounds of a gap record.
