@@ -240,8 +240,8 @@ type Rollout struct {
 type ContainerFact struct {
 	Kind         ContainerKind     `json:"kind,omitempty"`
 	State        ContainerState    `json:"state"`
-	RestartCount int32             `json:"restart_count"`
-	Signal       int32             `json:"signal,omitempty"`
+	RestartCount int64             `json:"restart_count"`
+	Signal       int64             `json:"signal,omitempty"`
 	Previous     bool              `json:"previous,omitempty"`
 	ImageID      string            `json:"image_id,omitempty"`
 	Limits       map[string]string `json:"limits,omitempty"` // flattened
