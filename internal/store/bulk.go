@@ -2,19 +2,22 @@ package store
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/elastic/go-elasticsearch/v8/esapi"
 )
 
-// The filter takes out of the answer what nobody reads: a good document's part is its status.
-const bulkPath = "/_bulk?filter_path=errors,status,error.type,error.reason,error.caused_by," +
-	"items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by"
-
-const ndjson = "application/x-ndjson"
+// bulkFilter takes out of the answer what nobody reads: a good document's part is its status.
+var bulkFilter = []string{
+	"errors", "status", "error.type", "error.reason", "error.caused_by",
+	"items.*.status", "items.*.error.type", "items.*.error.reason", "items.*.error.caused_by",
+}
 
 // Index sends the items as one _bulk request of creates (more when the engine finds it too large) and waits for the answer.
 func (e *Elasticsearch) Index(ctx context.Context, items []Item) ([]Outcome, error) {
@@ -37,7 +40,7 @@ func (e *Elasticsearch) Index(ctx context.Context, items []Item) ([]Outcome, err
 	if len(fit) == 0 {
 		return out, nil
 	}
-	if err := e.send(ctx, &b, fit); err != nil {
+	if err := e.store(ctx, &b, fit); err != nil {
 		return nil, fmt.Errorf("bulk request: %w", err)
 	}
 	// One document that the engine can't take as part of any request is poison. When it takes none of them, the fault is not
@@ -56,8 +59,8 @@ type bulk struct {
 	rejected []int // items that were rejected as a request of their own
 }
 
-// send stores the items at the given positions and fills in their outcomes, in halves where the engine wants it.
-func (e *Elasticsearch) send(ctx context.Context, b *bulk, at []int) error {
+// store stores the items at the given positions and fills in their outcomes, in halves where the engine wants it.
+func (e *Elasticsearch) store(ctx context.Context, b *bulk, at []int) error {
 	a, err := e.post(ctx, b, at)
 	if err != nil {
 		return err
@@ -69,10 +72,10 @@ func (e *Elasticsearch) send(ctx context.Context, b *bulk, at []int) error {
 	switch classifyRequest(a.status, f.Type) {
 	case requestSplit, requestRejected:
 		if len(at) > 1 {
-			if err := e.send(ctx, b, at[:len(at)/2]); err != nil {
+			if err := e.store(ctx, b, at[:len(at)/2]); err != nil {
 				return err
 			}
-			return e.send(ctx, b, at[len(at)/2:])
+			return e.store(ctx, b, at[len(at)/2:])
 		}
 		reason := f.text()
 		if a.status == http.StatusRequestEntityTooLarge {
@@ -88,20 +91,71 @@ func (e *Elasticsearch) send(ctx context.Context, b *bulk, at []int) error {
 }
 
 func (e *Elasticsearch) post(ctx context.Context, b *bulk, at []int) (answer, error) {
-	buf := e.bulks.Get().(*bytes.Buffer)
-	buf.Reset()
+	buf := e.bulks.Get().(*requestBuffer)
+	buf.plain.Reset()
+	var name indexName
 	for _, i := range at {
-		if err := appendCreate(buf, e.index(b.items[i]), b.items[i].ID, b.bodies[i]); err != nil {
+		if err := appendCreate(&buf.plain, name.of(e, b.items[i]), b.items[i].ID, b.bodies[i]); err != nil {
 			return answer{}, err
 		}
 	}
-	a, err := e.do(ctx, http.MethodPost, bulkPath, ndjson, buf.Bytes())
+	r := esapi.BulkRequest{Body: bytes.NewReader(buf.plain.Bytes()), FilterPath: bulkFilter, Header: http.Header{"Content-Type": {"application/x-ndjson"}}}
+	if e.compress {
+		body, err := buf.gzip()
+		if err != nil {
+			return answer{}, err
+		}
+		r.Body = bytes.NewReader(body)
+		r.Header.Set("Content-Encoding", "gzip")
+	}
+	a, err := e.do(ctx, r)
 	// Only an engine that took all of it says yes. After any other end the transport may still be reading the buffer, and
 	// to use it again would send another document under this one's id.
 	if err == nil && a.status/100 == 2 {
 		e.bulks.Put(buf)
 	}
 	return a, err
+}
+
+// requestBuffer is the memory of one bulk request, used again by later ones.
+type requestBuffer struct {
+	plain, zipped bytes.Buffer
+	zip           *gzip.Writer
+}
+
+// gzip is the plain request compressed, at the level that costs least: most of the gain is there already.
+func (b *requestBuffer) gzip() ([]byte, error) {
+	b.zipped.Reset()
+	if b.zip == nil {
+		var err error
+		if b.zip, err = gzip.NewWriterLevel(&b.zipped, gzip.BestSpeed); err != nil {
+			return nil, err
+		}
+	} else {
+		b.zip.Reset(&b.zipped)
+	}
+	if _, err := b.zip.Write(b.plain.Bytes()); err != nil {
+		return nil, fmt.Errorf("compressing the request: %w", err)
+	}
+	if err := b.zip.Close(); err != nil {
+		return nil, fmt.Errorf("compressing the request: %w", err)
+	}
+	return b.zipped.Bytes(), nil
+}
+
+// indexName remembers the name of the last item's index: neighbours mostly share it.
+type indexName struct {
+	class string
+	day   int64
+	name  string
+}
+
+func (n *indexName) of(e *Elasticsearch, it Item) string {
+	// Every period begins at a midnight UTC.
+	if day := it.Time.Unix() / 86_400; n.name == "" || day != n.day || it.Class != n.class {
+		*n = indexName{it.Class, day, e.index(it)}
+	}
+	return n.name
 }
 
 // appendCreate writes one action and its document.
@@ -170,6 +224,9 @@ func (i bulkItem) failure() engineError {
 
 // parseBulk reads the answer to a bulk request of want creates. It accepts nothing less than a status for each.
 func parseBulk(body []byte, want int) ([]bulkItem, error) {
+	if items := parseAllGood(body, want); items != nil {
+		return items, nil
+	}
 	var parsed struct {
 		Items []struct {
 			Create *bulkItem `json:"create"`
@@ -189,4 +246,29 @@ func parseBulk(body []byte, want int) ([]bulkItem, error) {
 		items[i] = *it.Create
 	}
 	return items, nil
+}
+
+// parseAllGood reads the usual answer, every document created, as this filter makes the engine write it; nil for any other. It is
+// several times as fast as the JSON decoder.
+func parseAllGood(body []byte, want int) []bulkItem {
+	rest, ok := bytes.CutPrefix(body, []byte(`{"errors":false,"items":[`))
+	if !ok {
+		return nil
+	}
+	items := make([]bulkItem, want)
+	for i := range items {
+		if i > 0 {
+			if rest, ok = bytes.CutPrefix(rest, []byte(`,`)); !ok {
+				return nil
+			}
+		}
+		if rest, ok = bytes.CutPrefix(rest, []byte(`{"create":{"status":201}}`)); !ok {
+			return nil
+		}
+		items[i].Status = http.StatusCreated
+	}
+	if string(rest) != "]}" {
+		return nil
+	}
+	return items
 }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,11 +8,13 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/elastic/go-elasticsearch/v8"
+	"github.com/elastic/elastic-transport-go/v8/elastictransport"
+	"github.com/elastic/go-elasticsearch/v8/esapi"
 
 	"kubescribe/internal/stream"
 	"kubescribe/schemas"
@@ -23,12 +24,17 @@ import (
 const maxAnswer = 256 << 20
 
 // Elasticsearch is the store in an Elasticsearch of version 8. It is safe for concurrent use.
+//
+// It asks with go-elasticsearch's requests (esapi) over its transport. The client in that module's root is left out: it brings the
+// typed API with it, 860 packages that nothing here uses and every build would compile.
 type Elasticsearch struct {
 	cfg    ElasticsearchConfig
 	log    *slog.Logger
-	client *elasticsearch.BaseClient
+	client *elastictransport.Client
 	http   *http.Transport
-	bulks  sync.Pool // of *bytes.Buffer
+	bulks  sync.Pool // of *requestBuffer
+	// compress says that bulk requests go out in gzip.
+	compress bool
 }
 
 var _ Store = (*Elasticsearch)(nil)
@@ -42,13 +48,20 @@ func OpenElasticsearch(cfg ElasticsearchConfig, d stream.Deps) (*Elasticsearch, 
 	if err != nil {
 		return nil, err
 	}
-	client, err := elasticsearch.NewBaseClient(elasticsearch.Config{
-		Addresses: cfg.Addresses,
+	urls := make([]*url.URL, len(cfg.Addresses))
+	for i, a := range cfg.Addresses {
+		if urls[i], err = url.Parse(strings.TrimRight(a, "/")); err != nil {
+			return nil, fmt.Errorf("reading elasticsearch.addresses: %w", err)
+		}
+	}
+	client, err := elastictransport.New(elastictransport.Config{
+		UserAgent: "kubescribe",
+		URLs:      urls,
 		Transport: transport,
 		// A request that one node did not take goes to the others at once; waiting and trying again is the caller's. Every
 		// request here may be repeated.
-		DisableRetry: len(cfg.Addresses) == 1,
-		MaxRetries:   len(cfg.Addresses) - 1,
+		DisableRetry: len(urls) == 1,
+		MaxRetries:   len(urls) - 1,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("preparing the Elasticsearch client: %w", err)
@@ -58,8 +71,8 @@ func OpenElasticsearch(cfg ElasticsearchConfig, d stream.Deps) (*Elasticsearch, 
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Elasticsearch{
-		cfg: cfg, log: log, client: client, http: transport,
-		bulks: sync.Pool{New: func() any { return new(bytes.Buffer) }},
+		cfg: cfg, log: log, client: client, http: transport, compress: cfg.compresses(),
+		bulks: sync.Pool{New: func() any { return new(requestBuffer) }},
 	}, nil
 }
 
@@ -88,32 +101,37 @@ type answer struct {
 	body   []byte
 }
 
-// do sends one request and reads the whole answer. Its error is transient, unless IsRefused: a credential that can't be
-// read, or a certificate that isn't trusted.
-func (e *Elasticsearch) do(ctx context.Context, method, path, contentType string, body []byte) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, e.cfg.RequestTimeout)
-	defer cancel()
-	var reader io.Reader
-	if body != nil {
-		reader = bytes.NewReader(body)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, path, reader)
-	if err != nil {
-		return answer{}, fmt.Errorf("building the request: %w", err)
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", contentType)
-	}
+// Perform sends one HTTP request with the credentials of now. It implements esapi.Transport.
+func (e *Elasticsearch) Perform(req *http.Request) (*http.Response, error) {
 	auth, err := e.cfg.authorization()
 	if err != nil {
-		return answer{}, &refusedError{err}
+		return nil, &refusedError{err}
 	}
 	if auth != "" {
 		req.Header.Set("Authorization", auth)
 	}
 	res, err := e.client.Perform(req)
 	if err != nil {
-		return answer{}, connectionError(err)
+		return nil, connectionError(err)
+	}
+	if res.StatusCode/100 == 2 && res.Header.Get(productHeader) != "Elasticsearch" {
+		res.Body.Close()
+		return nil, &refusedError{errNotElasticsearch}
+	}
+	return res, nil
+}
+
+// productHeader is in every good answer of an Elasticsearch since 7.14.
+const productHeader = "X-Elastic-Product"
+
+// do sends one request and reads the whole answer. Its error is transient, unless IsRefused: a credential that can't be
+// read, a certificate that isn't trusted, or something that isn't Elasticsearch.
+func (e *Elasticsearch) do(ctx context.Context, r esapi.Request) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.RequestTimeout)
+	defer cancel()
+	res, err := r.Do(ctx, e)
+	if err != nil {
+		return answer{}, err
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
@@ -190,4 +208,4 @@ func (a answer) check(doing string) error {
 	return err
 }
 
-var errNotElasticsearch = errors.New("the answer is not Elasticsearch's: check elasticsearch.addresses")
+var errNotElasticsearch = errors.New("the answer is not Elasticsearch's: check elasticsearch.addresses (OpenSearch is not supported: it has no ILM)")

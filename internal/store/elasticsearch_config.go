@@ -1,15 +1,10 @@
 package store
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
-	"os"
 	"regexp"
-	"strings"
 	"time"
 
 	"kubescribe/internal/stream"
@@ -27,9 +22,21 @@ type ElasticsearchConfig struct {
 	// APIKey is an encoded API key. APIKeyFile is read at each request.
 	APIKey     stream.Secret `koanf:"api_key"`
 	APIKeyFile string        `koanf:"api_key_file"`
+	// BearerToken is a service account's token or a JWT. BearerTokenFile is read at each request.
+	BearerToken     stream.Secret `koanf:"bearer_token"`
+	BearerTokenFile string        `koanf:"bearer_token_file"`
 	// CAFile holds the certificates that the engine's certificate is checked with; empty means the system's roots.
-	CAFile             string `koanf:"ca_file"`
+	CAFile string `koanf:"ca_file"`
+	// CAFingerprint is the SHA-256 of the certificate authority that signed the engine's certificate, in hex, as Elasticsearch prints
+	// it at its first start. It takes the place of CAFile.
+	CAFingerprint string `koanf:"ca_fingerprint"`
+	// ClientCertFile and ClientKeyFile are a certificate to log in with (a PKI realm), or that a proxy asks for. They are read again
+	// at each new connection.
+	ClientCertFile     string `koanf:"client_cert_file"`
+	ClientKeyFile      string `koanf:"client_key_file"`
 	InsecureSkipVerify bool   `koanf:"insecure_skip_verify"`
+	// Compression is gzip, none, or auto: gzip unless every address is on this machine.
+	Compression Compression `koanf:"compression"`
 	// RequestTimeout bounds one request, from its first byte to the answer's last.
 	RequestTimeout time.Duration `koanf:"request_timeout"`
 
@@ -45,7 +52,7 @@ type ElasticsearchConfig struct {
 // DefaultElasticsearch is an engine on this machine without credentials.
 func DefaultElasticsearch() ElasticsearchConfig {
 	return ElasticsearchConfig{
-		Addresses: []string{"http://127.0.0.1:9200"}, RequestTimeout: time.Minute,
+		Addresses: []string{"http://127.0.0.1:9200"}, RequestTimeout: time.Minute, Compression: CompressionAuto,
 		IndexPrefix: "kubescribe", Period: schemas.PeriodWeek, Retention: DefaultRetention(), Shards: 1,
 	}
 }
@@ -75,6 +82,9 @@ func (c ElasticsearchConfig) Validate() error {
 	if c.RequestTimeout < time.Second {
 		bad("elasticsearch.request_timeout: %s is too short: use at least 1s", c.RequestTimeout)
 	}
+	if err := c.Compression.validate(); err != nil {
+		errs = append(errs, err)
+	}
 	if !indexPrefix.MatchString(c.IndexPrefix) {
 		bad("elasticsearch.index_prefix: %q can't begin an index's name: use lower-case letters, digits, '.', '_' and '-', a letter first", c.IndexPrefix)
 	}
@@ -88,72 +98,4 @@ func (c ElasticsearchConfig) Validate() error {
 		bad("elasticsearch.shards: %d is not between 1 and 1024", c.Shards)
 	}
 	return errors.Join(errs...)
-}
-
-func (c ElasticsearchConfig) validateCredentials() []error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	password, key := c.Password != "" || c.PasswordFile != "", c.APIKey != "" || c.APIKeyFile != ""
-	if c.Password != "" && c.PasswordFile != "" {
-		bad("elasticsearch.password and elasticsearch.password_file are both set: keep one")
-	}
-	if c.APIKey != "" && c.APIKeyFile != "" {
-		bad("elasticsearch.api_key and elasticsearch.api_key_file are both set: keep one")
-	}
-	if key && (password || c.Username != "") {
-		bad("elasticsearch has an API key and a username or password: keep one kind")
-	}
-	if password != (c.Username != "") {
-		bad("elasticsearch.username and a password belong together: set both or neither")
-	}
-	if len(errs) == 0 {
-		if _, err := c.authorization(); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return errs
-}
-
-// authorization is the value of the header of the same name; "" when there are no credentials.
-func (c ElasticsearchConfig) authorization() (string, error) {
-	switch {
-	case c.APIKey != "" || c.APIKeyFile != "":
-		key, err := secret("elasticsearch.api_key_file", c.APIKey, c.APIKeyFile)
-		return "ApiKey " + key, err
-	case c.Username != "":
-		password, err := secret("elasticsearch.password_file", c.Password, c.PasswordFile)
-		r := http.Request{Header: http.Header{}}
-		r.SetBasicAuth(c.Username, password)
-		return r.Header.Get("Authorization"), err
-	}
-	return "", nil
-}
-
-func secret(key string, value stream.Secret, path string) (string, error) {
-	if path == "" {
-		return string(value), nil
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("reading %s: %w", key, err)
-	}
-	return strings.TrimRight(string(b), "\r\n"), nil
-}
-
-func (c ElasticsearchConfig) transport() (*http.Transport, error) {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.MaxIdleConnsPerHost = 16
-	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: c.InsecureSkipVerify}
-	if c.CAFile == "" {
-		return t, nil
-	}
-	pem, err := os.ReadFile(c.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading elasticsearch.ca_file: %w", err)
-	}
-	t.TLSClientConfig.RootCAs = x509.NewCertPool()
-	if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("elasticsearch.ca_file: %s holds no PEM certificate", c.CAFile)
-	}
-	return t, nil
 }

@@ -71,6 +71,12 @@ func TestFaultsOfWholeRequests(t *testing.T) {
 				return true
 			}
 		}, false, "not Elasticsearch's"},
+		{"another product", func(*storetest.Double) storetest.Fault {
+			return func(w http.ResponseWriter, _ *http.Request, _ []byte) bool {
+				w.Header().Del("X-Elastic-Product")
+				return false
+			}
+		}, true, "not Elasticsearch's"},
 		{"an answer for fewer", func(*storetest.Double) storetest.Fault {
 			return func(w http.ResponseWriter, _ *http.Request, _ []byte) bool {
 				w.Write([]byte(`{"errors":false,"items":[{"create":{"status":201}}]}`))
@@ -231,7 +237,7 @@ func TestSetupLeavesWhatSomebodyChanged(t *testing.T) {
 	assert.JSONEq(t, mine, string(d.Configuration()[path]))
 	var line map[string]any
 	require.NoError(t, json.Unmarshal(log.Bytes(), &line), "one warning: %s", log.String())
-	assert.Equal(t, path, line["path"])
+	assert.Equal(t, path, line["name"])
 }
 
 func TestSetupThatIsForbidden(t *testing.T) {

@@ -1,16 +1,18 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
+
+	"github.com/elastic/go-elasticsearch/v8/esapi"
 )
 
 // Closed indices are passed over, no index is no hit, and an answer that lacks a shard is an error, not a shorter page.
-const searchOptions = "expand_wildcards=open&ignore_unavailable=true&allow_no_indices=true"
+const openIndices = "open"
 
 const nanosFormat = "2006-01-02T15:04:05.000000000Z"
 
@@ -38,8 +40,15 @@ func (e *Elasticsearch) Search(ctx context.Context, q Query) (Page, error) {
 			Hits []elasticHit `json:"hits"`
 		} `json:"hits"`
 	}
-	path := "/" + e.pattern() + "/_search?allow_partial_search_results=false&filter_path=hits.hits,error,status&" + searchOptions
-	if err := e.ask(ctx, "searching", path, body, &found); err != nil {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return Page{}, fmt.Errorf("searching: %w", err)
+	}
+	no, yes := false, true
+	if err := e.ask(ctx, "searching", esapi.SearchRequest{
+		Index: []string{e.pattern()}, Body: bytes.NewReader(b), AllowPartialSearchResults: &no, FilterPath: []string{"hits.hits", "error", "status"},
+		ExpandWildcards: openIndices, IgnoreUnavailable: &yes, AllowNoIndices: &yes,
+	}, &found); err != nil {
 		return Page{}, err
 	}
 	var page Page
@@ -69,7 +78,14 @@ func (e *Elasticsearch) Count(ctx context.Context, q Query) (int64, error) {
 			Failed int `json:"failed"`
 		} `json:"_shards"`
 	}
-	if err := e.ask(ctx, "counting", "/"+e.pattern()+"/_count?"+searchOptions, object{"query": q.elastic()}, &found); err != nil {
+	b, err := json.Marshal(object{"query": q.elastic()})
+	if err != nil {
+		return 0, fmt.Errorf("counting: %w", err)
+	}
+	yes := true
+	if err := e.ask(ctx, "counting", esapi.CountRequest{
+		Index: []string{e.pattern()}, Body: bytes.NewReader(b), ExpandWildcards: openIndices, IgnoreUnavailable: &yes, AllowNoIndices: &yes,
+	}, &found); err != nil {
 		return 0, err
 	}
 	if found.Count == nil || found.Shards.Failed > 0 {
@@ -78,13 +94,9 @@ func (e *Elasticsearch) Count(ctx context.Context, q Query) (int64, error) {
 	return *found.Count, nil
 }
 
-// ask posts a JSON body and decodes the answer into to.
-func (e *Elasticsearch) ask(ctx context.Context, doing, path string, body, to any) error {
-	b, err := json.Marshal(body)
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	a, err := e.do(ctx, http.MethodPost, path, "application/json", b)
+// ask sends a request and decodes the answer into to.
+func (e *Elasticsearch) ask(ctx context.Context, doing string, r esapi.Request, to any) error {
+	a, err := e.do(ctx, r)
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}

@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
+
+	"github.com/elastic/go-elasticsearch/v8/esapi"
 )
 
 // setupAdvice ends every refusal of Setup.
@@ -33,7 +34,7 @@ func (e *Elasticsearch) Setup(ctx context.Context) error {
 		}
 		if hash != t.hash {
 			e.log.WarnContext(ctx, "leaving a template as it is: it was changed, or written by another version or configuration",
-				"kind", t.Kind, "path", t.Path, "hash", hash, "want", t.hash)
+				"kind", t.Kind, "name", t.Name, "hash", hash, "want", t.hash)
 		}
 	}
 	return nil
@@ -49,7 +50,7 @@ func forbidden(err error) bool {
 
 // look gives the hash in the _meta of what the engine has in t's place.
 func (e *Elasticsearch) look(ctx context.Context, t Template) (hash string, there bool, err error) {
-	a, err := e.do(ctx, http.MethodGet, t.Path, "", nil)
+	a, err := e.do(ctx, t.get())
 	if err != nil {
 		return "", false, err
 	}
@@ -57,14 +58,14 @@ func (e *Elasticsearch) look(ctx context.Context, t Template) (hash string, ther
 	case http.StatusNotFound:
 		return "", false, nil
 	case http.StatusForbidden:
-		return "", false, forbiddenError{a.check("reading the " + t.Kind + " " + t.Path)}
+		return "", false, forbiddenError{a.check("reading the " + t.Kind + " " + t.Name)}
 	}
-	if err := a.check("reading the " + t.Kind + " " + t.Path); err != nil {
+	if err := a.check("reading the " + t.Kind + " " + t.Name); err != nil {
 		return "", false, err
 	}
 	hash, err = metaHash(a.body)
 	if err != nil {
-		return "", false, fmt.Errorf("reading the %s %s: %w", t.Kind, t.Path, err)
+		return "", false, fmt.Errorf("reading the %s %s: %w", t.Kind, t.Name, err)
 	}
 	return hash, true, nil
 }
@@ -75,11 +76,8 @@ func (e *Elasticsearch) create(ctx context.Context, t Template) (hash string, er
 	if err != nil {
 		return "", fmt.Errorf("encoding the %s: %w", t.Kind, err)
 	}
-	path, doing := t.Path, "creating the "+t.Kind+" "+t.Path
-	if !strings.HasPrefix(path, "/_ilm/") { // which knows no create, and gets the same bytes from all
-		path += "?create=true"
-	}
-	a, err := e.do(ctx, http.MethodPut, path, "application/json", body)
+	doing := "creating the " + t.Kind + " " + t.Name
+	a, err := e.do(ctx, t.put(body, true))
 	if err != nil {
 		return "", err
 	}
@@ -138,7 +136,10 @@ func metaHash(body []byte) (string, error) {
 // trustIndices is for a user who may only create documents and view index metadata: an index whose mapping is ours proves
 // that somebody has run the setup.
 func (e *Elasticsearch) trustIndices(ctx context.Context, cause error) error {
-	a, err := e.do(ctx, http.MethodGet, "/"+e.pattern()+"/_mapping?filter_path=*.mappings._meta&"+searchOptions, "", nil)
+	yes := true
+	a, err := e.do(ctx, esapi.IndicesGetMappingRequest{
+		Index: []string{e.pattern()}, FilterPath: []string{"*.mappings._meta"}, ExpandWildcards: openIndices, IgnoreUnavailable: &yes, AllowNoIndices: &yes,
+	})
 	if err != nil {
 		return err
 	}

@@ -19,8 +19,8 @@ const managedBy = "kubescribe"
 
 // Template is one thing that Setup creates in Elasticsearch.
 type Template struct {
-	// Kind is how people call it, Path is where it lives, Body is what is put there.
-	Kind, Path string
+	// Kind is how people call it, Name is its name among its kind, Body is what is put there.
+	Kind, Name string
 	Body       map[string]any
 	// hash identifies what this version of kubescribe would write; it is in the body's _meta.
 	hash string
@@ -39,7 +39,7 @@ func Templates(cfg ElasticsearchConfig) ([]Template, error) {
 		all = append(all, policy(cfg, name+"-"+class, cfg.Retention.Of(class)))
 	}
 	all = append(all, policy(cfg, name+"-default", cfg.Retention.Default))
-	all = append(all, seal(Template{Kind: "component template", Path: "/_component_template/" + name + "-mappings", Body: object{
+	all = append(all, seal(Template{Kind: kindComponent, Name: name + "-mappings", Body: object{
 		"template": object{
 			"settings": object{"index": object{"mapping": object{"total_fields": object{"limit": 500}}}},
 			"mappings": mapping,
@@ -53,7 +53,7 @@ func Templates(cfg ElasticsearchConfig) ([]Template, error) {
 }
 
 func indexTemplate(cfg ElasticsearchConfig, name, pattern, policy string, priority int) Template {
-	return seal(Template{Kind: "index template", Path: "/_index_template/" + name, Body: object{
+	return seal(Template{Kind: kindIndex, Name: name, Body: object{
 		"index_patterns": []string{pattern},
 		"composed_of":    []string{cfg.IndexPrefix + "-mappings"},
 		"priority":       priority,
@@ -74,7 +74,7 @@ func indexTemplate(cfg ElasticsearchConfig, name, pattern, policy string, priori
 // half of the retention, deleted at its end. No phase makes an index read-only, so that a replay of any age is taken.
 func policy(cfg ElasticsearchConfig, name string, retention time.Duration) Template {
 	over := cfg.Period.Longest()
-	return seal(Template{Kind: "ILM policy", Path: "/_ilm/policy/" + name, Body: object{"policy": object{
+	return seal(Template{Kind: kindPolicy, Name: name, Body: object{"policy": object{
 		"phases": object{
 			"hot":    object{"min_age": "0ms", "actions": object{"set_priority": object{"priority": 100}}},
 			"warm":   object{"min_age": age(over + retention/10), "actions": object{"set_priority": object{"priority": 50}}},
@@ -97,7 +97,7 @@ func age(d time.Duration) string {
 func seal(t Template) Template {
 	b, err := json.Marshal(t.Body) // the keys are sorted
 	if err != nil {
-		panic(fmt.Sprintf("encoding %s: %v", t.Path, err)) // of maps, strings and numbers only
+		panic(fmt.Sprintf("encoding %s: %v", t.Name, err)) // of maps, strings and numbers only
 	}
 	sum := sha256.Sum256(b)
 	t.hash = hex.EncodeToString(sum[:8])

@@ -95,10 +95,10 @@ func TestTemplatesFollowTheConfiguration(t *testing.T) {
 	var paths []string
 	bodies := map[string]string{}
 	for _, tpl := range templates {
-		paths = append(paths, tpl.Path)
+		paths = append(paths, tpl.path())
 		b, err := json.Marshal(tpl.Body)
 		require.NoError(t, err)
-		bodies[tpl.Path] = string(b)
+		bodies[tpl.path()] = string(b)
 	}
 	assert.Equal(t, []string{
 		"/_ilm/policy/rec-normal", "/_ilm/policy/rec-default", "/_component_template/rec-mappings", "/_index_template/rec-normal", "/_index_template/rec",
@@ -125,7 +125,7 @@ func TestDeletionAgreesWithThePolicy(t *testing.T) {
 			end := deletedAt(period, cfg.Retention, class, at)
 			assert.GreaterOrEqual(t, end.Sub(at), retention, "nothing is deleted before its retention")
 			for _, tpl := range templates {
-				if tpl.Path == "/_ilm/policy/kubescribe-"+class {
+				if tpl.path() == "/_ilm/policy/kubescribe-"+class {
 					phases := tpl.Body["policy"].(object)["phases"].(object)
 					assert.Equal(t, age(end.Sub(period.Start(at))), phases["delete"].(object)["min_age"])
 				}
@@ -141,7 +141,7 @@ func TestAHashChangesWithTheContent(t *testing.T) {
 		all := map[string]string{}
 		for _, tpl := range templates {
 			require.Len(t, tpl.hash, 16)
-			all[tpl.Path] = tpl.hash
+			all[tpl.path()] = tpl.hash
 		}
 		return all
 	}
@@ -170,7 +170,7 @@ func TestTheTemplatesThatAreShownAreThoseThatAreWritten(t *testing.T) {
 	for _, tpl := range templates {
 		b, err := json.MarshalIndent(tpl.Body, "", "  ")
 		require.NoError(t, err)
-		want[strings.ReplaceAll(strings.Trim(tpl.Path, "/_"), "/", "-")+".json"] = string(b) + "\n"
+		want[strings.ReplaceAll(strings.Trim(tpl.path(), "/_"), "/", "-")+".json"] = string(b) + "\n"
 	}
 	if *update {
 		for name, b := range want {
