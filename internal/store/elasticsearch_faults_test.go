@@ -237,7 +237,7 @@ func TestSetupLeavesWhatSomebodyChanged(t *testing.T) {
 	assert.JSONEq(t, mine, string(d.Configuration()[path]))
 	var line map[string]any
 	require.NoError(t, json.Unmarshal(log.Bytes(), &line), "one warning: %s", log.String())
-	assert.Equal(t, path, line["name"])
+	assert.Equal(t, "kubescribe", line["name"])
 }
 
 func TestSetupThatIsForbidden(t *testing.T) {
