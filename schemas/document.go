@@ -199,6 +199,7 @@ type Kubescribe struct {
 	Rollout *Rollout   `json:"rollout,omitempty"`
 	// Container is what a container's transition says and ECS has no name for.
 	Container  *ContainerFact `json:"container,omitempty"`
+	Log        *ContainerLog  `json:"log,omitempty"`
 	Gap        *GapInfo       `json:"gap,omitempty"`
 	Enrichment *Enrichment    `json:"enrichment,omitempty"`
 	Truncated  []string       `json:"truncated,omitempty"` // fields that were cut to a limit
@@ -247,6 +248,25 @@ type ContainerFact struct {
 	Limits       map[string]string `json:"limits,omitempty"` // flattened
 	PodPhase     string            `json:"pod_phase,omitempty"`
 	PodReason    string            `json:"pod_reason,omitempty"`
+}
+
+// ContainerLog says whose lines error.stack_trace holds and when they were read, or why it has none. It is there on every document
+// that a log belongs to: a container's end, and the Events that are configured.
+type ContainerLog struct {
+	// Missing is why there are no lines: gone, not_started, forbidden, timeout, budget, unreachable, failed; empty when there are
+	// some, or the log was empty.
+	Missing string `json:"missing,omitempty"`
+	// Instance is which log was asked for: the container's current one, or that of the previous instance. ContainerID is the
+	// runtime's id of the instance.
+	Instance    string `json:"instance,omitempty"`
+	ContainerID string `json:"container_id,omitempty"`
+	Lines       int64  `json:"lines,omitempty"`
+	// Redactions is how many secrets were replaced.
+	Redactions int64 `json:"redactions,omitempty"`
+	// FetchedAt is when the log was asked for, by the enricher's clock; DelayMillis how long after the container's end that was,
+	// of which Kubernetes notes whole seconds. It is nil for a container that runs.
+	FetchedAt   time.Time `json:"fetched_at,omitzero"`
+	DelayMillis *int64    `json:"delay_ms,omitempty"`
 }
 
 // GapInfo are the bounds of a gap record.
