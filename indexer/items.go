@@ -27,7 +27,7 @@ type entry struct {
 func plan(records []*kgo.Record, deletedAt func(class string, t time.Time) time.Time, now time.Time) (entries []entry, poison []stream.Poison, expired int) {
 	entries = make([]entry, 0, len(records))
 	for _, r := range records {
-		item, err := itemOf(r)
+		item, err := ItemOf(r)
 		if err != nil {
 			poison = append(poison, stream.Poison{Record: r, Reason: reasonHeaders, Err: err})
 			continue
@@ -41,8 +41,8 @@ func plan(records []*kgo.Record, deletedAt func(class string, t time.Time) time.
 	return entries, poison, expired
 }
 
-// itemOf reads the headers of a record. The value is taken as it is.
-func itemOf(r *kgo.Record) (store.Item, error) {
+// ItemOf is the document of a record of enriched.<c>, made of its headers; the value is taken as it is. An error is final.
+func ItemOf(r *kgo.Record) (store.Item, error) {
 	event, err := schemas.ParseHeaders(func(yield func(string, []byte) bool) {
 		for _, h := range r.Headers {
 			if !yield(h.Key, h.Value) {

@@ -46,7 +46,7 @@ func TestItemOf(t *testing.T) {
 		{"a long id", record(id, strings.Repeat("i", schemas.MaxIDBytes+1), kind, "k", when, noon, class, "normal"), store.Item{}, "ce_id"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := itemOf(c.record)
+			got, err := ItemOf(c.record)
 			if c.err != "" {
 				require.ErrorContains(t, err, c.err)
 				return
