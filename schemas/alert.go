@@ -24,7 +24,13 @@ type Match struct {
 	Occurrences int64             `json:"occurrences" jsonschema:"minimum=1"`
 	Policy      Policy            `json:"policy"`
 	Evidence    Evidence          `json:"evidence"`
+	// Resolves says that the document met the rule's resolve expression: it ends the alert of its group.
+	Resolves bool `json:"resolves,omitempty"`
 }
+
+// Fleet stands in place of the cluster's name in what comes of rules of scope fleet, whose groups span clusters. It is no name
+// that a cluster can have.
+const Fleet = "_fleet"
 
 // Policy is the part of a rule that the decider needs. It travels with the match, so that deciders need no rule files and
 // matcher and decider can't disagree about a rule's version. Durations are in nanoseconds.
@@ -33,12 +39,37 @@ type Policy struct {
 	Within       time.Duration `json:"within,omitempty"`               // 0: AtLeast is 1
 	Dedup        time.Duration `json:"dedup"`                          // a firing alert is repeated at most once in this time
 	ResolveAfter time.Duration `json:"resolveAfter,omitempty"`         // quiet time after which it resolves; 0: when Dedup has passed
+	// Inhibit are the alerts that this one keeps quiet while it fires.
+	Inhibit []Inhibit `json:"inhibit,omitempty"`
+	// Storm says when alerts of one origin become one summary; nil: as by default.
+	Storm *Storm `json:"storm,omitempty"`
+}
+
+// Inhibit keeps other alerts quiet that are about the same.
+type Inhibit struct {
+	Alerts []string `json:"alerts"` // names or patterns of rules
+	// Equal are the fields of Evidence that must be equal, and not empty, in both.
+	Equal []string `json:"equal"`
+}
+
+// Storm joins the alerts of one origin in a summary when more than MoreThan groups fire within Within.
+type Storm struct {
+	// By are the origins that are looked at, in this order: fields of Evidence. None: no storm is looked for.
+	By       []string      `json:"by,omitempty"`
+	MoreThan int64         `json:"moreThan,omitempty"`
+	Within   time.Duration `json:"within,omitempty"`
+}
+
+// DefaultStorm is how alerts are joined whose rule says nothing about storms.
+func DefaultStorm() Storm {
+	return Storm{By: []string{"workload", "node", "image"}, MoreThan: 2, Within: 5 * time.Minute}
 }
 
 // Evidence is a short view of the document that a page shows.
 type Evidence struct {
 	ID        string    `json:"id"`
 	Time      time.Time `json:"time"`
+	Cluster   string    `json:"cluster,omitempty"` // only for rules of scope fleet
 	Reason    string    `json:"reason,omitempty"`
 	Message   string    `json:"message,omitempty"`
 	Namespace string    `json:"namespace,omitempty"`
@@ -47,7 +78,34 @@ type Evidence struct {
 	Service   string    `json:"service,omitempty"`
 	Node      string    `json:"node,omitempty"`
 	Container string    `json:"container,omitempty"`
+	Image     string    `json:"image,omitempty"`
 	Log       string    `json:"log,omitempty"` // the last lines, bounded
+}
+
+// Field is the value of a field of e by its name in rules: what alerts are compared by. An unknown name has no value.
+func (e *Evidence) Field(name string) string {
+	switch name {
+	case "namespace":
+		return e.Namespace
+	case "object":
+		return e.Object
+	case "workload":
+		return e.Workload
+	case "service":
+		return e.Service
+	case "node":
+		return e.Node
+	case "container":
+		return e.Container
+	case "image":
+		return e.Image
+	}
+	return ""
+}
+
+// EvidenceFields are the names that Field knows.
+func EvidenceFields() []string {
+	return []string{"namespace", "object", "workload", "service", "node", "container", "image"}
 }
 
 // Validate reports every problem of m at once.
@@ -87,8 +145,20 @@ type Alert struct {
 	Receivers   []string          `json:"receivers,omitempty"`
 	StartsAt    time.Time         `json:"startsAt"`        // event time of the first evidence
 	EndsAt      time.Time         `json:"endsAt,omitzero"` // event time of the last evidence; only when resolved
-	Count       int64             `json:"count"`           // occurrences since StartsAt
+	Count       int64             `json:"count"`           // occurrences since StartsAt; of a storm, the alerts in it
 	Evidence    []Evidence        `json:"evidence,omitempty"`
+	// MutedBy is the fingerprint of the alert that keeps this one quiet, an inhibiting one or a storm: it has no receivers then.
+	MutedBy string `json:"mutedBy,omitempty"`
+	// Members are the alerts of a storm, the first of them if there are many.
+	Members []Member `json:"members,omitempty"`
+}
+
+// Member is one alert of a storm.
+type Member struct {
+	Fingerprint string    `json:"fingerprint"`
+	Rule        string    `json:"rule"`
+	StartsAt    time.Time `json:"startsAt"`
+	Summary     string    `json:"summary,omitempty"`
 }
 
 // Validate reports every problem of a at once.
@@ -126,6 +196,14 @@ type AlertState struct {
 	AlertedAt time.Time `json:"alertedAt,omitzero"`
 	Seq       int64     `json:"seq"`
 	Count     int64     `json:"count"`
+	// EndsAt is the event time of the document that resolved the alert by the rule's resolve expression.
+	EndsAt time.Time `json:"endsAt,omitzero"`
+	// MutedBy is the fingerprint of the alert because of which nobody was told that this one fires.
+	MutedBy string `json:"mutedBy,omitempty"`
+	// Members and AnnounceAt are a storm's. AnnounceAt is the wall clock time until which its summary waits for more members;
+	// zero when it was sent.
+	Members    []Member  `json:"members,omitempty"`
+	AnnounceAt time.Time `json:"announceAt,omitzero"`
 }
 
 // WindowEntry is one counted match.

@@ -15,18 +15,21 @@ import (
 	"github.com/expr-lang/expr/vm"
 )
 
-// expression compiles t and notes its mistake at its place. The clock is no part of the language: a rule that depends on
-// when it is read could not be replayed.
-func (f *file) expression(t text) *vm.Program {
-	program, err := expr.Compile(t.value, expr.Env(&Env{}), expr.AsBool(), expr.DisableBuiltin("now"))
-	if err == nil {
-		return program
-	}
+// expression compiles t, which is the value of the key what, and notes its mistake at its place.
+func (f *file) expression(t text, what string) *vm.Program {
+	constants := &durations{}
+	program, err := expr.Compile(t.value, append(language(), expr.Patch(constants))...)
 	var e *exprfile.Error
-	if errors.As(err, &e) {
-		f.in(t, e.Line, e.Column+1, "expr: %s", plain(e.Message))
-	} else {
-		f.in(t, 1, 1, "expr: %s", plain(err.Error()))
+	switch {
+	case err == nil && constants.err == nil:
+		return program
+	case errors.As(err, &e):
+		f.in(t, e.Line, e.Column+1, "%s: %s", what, plain(e.Message))
+	case err != nil:
+		f.in(t, 1, 1, "%s: %s", what, plain(err.Error()))
+	default:
+		line, column := lineColumn(t.value, constants.at)
+		f.in(t, line, column, "%s: %s", what, constants.err)
 	}
 	return nil
 }
@@ -81,7 +84,7 @@ var samples = []*Env{
 		Cluster: "c", EventType: "event", Class: "warning", Namespace: "n", Kind: "Pod", Name: "p", Object: "Pod/p", Reason: "r", Type: "Warning",
 		Message: "m", MessageHash: "h", Component: "kubelet", Count: 1, Occurrences: 1, Time: time.Unix(0, 0).UTC(),
 		Workload: Object{"Deployment", "d"}, Owners: []Object{{"ReplicaSet", "s"}, {"Deployment", "d"}}, Service: "s", Node: "n",
-		Container: "c", Image: "i", Labels: map[string]string{"app": "a"}, Annotations: map[string]string{"a": "b"}, Enrichment: "complete",
+		Container: "c", Image: "i", Labels: map[string]string{"app": "a"}, Annotations: map[string]string{"a": "b"}, NamespaceLabels: map[string]string{"team": "t"}, Enrichment: "complete",
 		Gap: Gap{Certainty: "certain", Cause: "expired", Source: "events"}, ErrorCode: "1", Log: "l",
 	},
 	{},

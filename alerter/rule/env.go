@@ -49,6 +49,8 @@ type Env struct {
 	// Labels and Annotations are those of the involved object; labels["x"] is "" when there is no label x.
 	Labels      map[string]string `expr:"labels"`
 	Annotations map[string]string `expr:"annotations"`
+	// NamespaceLabels are those of the involved object's namespace.
+	NamespaceLabels map[string]string `expr:"namespace_labels"`
 	// Enrichment is "complete", "partial" or "unavailable".
 	Enrichment string `expr:"enrichment"`
 
@@ -91,7 +93,7 @@ func NewEnv(d *schemas.Document) *Env {
 		Namespace: k.Namespace, Reason: d.Event.Action, Type: levelType(d.Log), Message: d.Message,
 		MessageHash: d.Kubescribe.MessageHash, Component: d.Event.Provider, Occurrences: 1, Time: d.Timestamp,
 		Service: serviceName(d.Service), Node: objectName(k.Node), Container: objectName(k.Container),
-		Labels: k.Labels, Annotations: k.Annotations,
+		Labels: k.Labels, Annotations: k.Annotations, NamespaceLabels: k.NamespaceLabels,
 	}
 	if e.Namespace == "" {
 		e.Namespace = d.Orchestrator.Namespace

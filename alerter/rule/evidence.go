@@ -15,11 +15,15 @@ const (
 )
 
 // evidence is the short view of d that a page shows.
-func evidence(d *schemas.Document, e *Env) schemas.Evidence {
-	return schemas.Evidence{
+func (r *Rule) evidence(d *schemas.Document, e *Env) schemas.Evidence {
+	v := schemas.Evidence{
 		ID: d.Event.ID, Time: e.Time, Reason: cut(e.Reason, maxGroupValue), Message: cut(e.Message, maxMessage), Namespace: e.Namespace, Object: e.Object,
-		Workload: e.Workload.String(), Service: e.Service, Node: e.Node, Container: e.Container, Log: tail(e.Log, maxLog),
+		Workload: e.Workload.String(), Service: e.Service, Node: e.Node, Container: e.Container, Image: cut(e.Image, maxGroupValue), Log: tail(e.Log, maxLog),
 	}
+	if r.Scope.Fleet {
+		v.Cluster = e.Cluster
+	}
+	return v
 }
 
 // cut is the beginning of s, at most limit bytes and whole characters.

@@ -29,13 +29,20 @@ var groupFields = map[string]func(*Env) string{
 	"gap.source":    func(e *Env) string { return e.Gap.Source },
 }
 
-// groupField is the reader of one name of group_by. Besides the fixed names, labels.KEY and annotations.KEY are allowed.
-func groupField(name string) (func(*Env) string, error) {
+// groupField is the reader of one name of group_by. Besides the fixed names, labels.KEY, namespace_labels.KEY and annotations.KEY are allowed.
+// cluster is for rules of scope fleet; the alerts of others belong to a cluster anyway.
+func groupField(name string, fleet bool) (func(*Env) string, error) {
+	if fleet && name == "cluster" {
+		return func(e *Env) string { return e.Cluster }, nil
+	}
 	if f, ok := groupFields[name]; ok {
 		return f, nil
 	}
 	if key, ok := strings.CutPrefix(name, "labels."); ok && key != "" {
 		return func(e *Env) string { return e.Labels[key] }, nil
+	}
+	if key, ok := strings.CutPrefix(name, "namespace_labels."); ok && key != "" {
+		return func(e *Env) string { return e.NamespaceLabels[key] }, nil
 	}
 	if key, ok := strings.CutPrefix(name, "annotations."); ok && key != "" {
 		return func(e *Env) string { return e.Annotations[key] }, nil
@@ -51,5 +58,5 @@ func groupField(name string) (func(*Env) string, error) {
 		known = append(known, k)
 	}
 	slices.Sort(known)
-	return nil, fmt.Errorf("group_by: %q is unknown: use labels.KEY, annotations.KEY or one of %s", name, strings.Join(known, ", "))
+	return nil, fmt.Errorf("group_by: %q is unknown: use labels.KEY, namespace_labels.KEY, annotations.KEY or one of %s", name, strings.Join(known, ", "))
 }

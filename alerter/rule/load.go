@@ -36,6 +36,7 @@ func Load(fsys fs.FS, o Options) (*Set, Report) {
 	for _, name := range files {
 		l.file(fsys, name)
 	}
+	l.inhibited()
 	l.report.Rules = len(l.rules)
 	l.report.sort()
 	if len(l.report.Problems) > 0 {
@@ -86,6 +87,7 @@ type loader struct {
 	report  Report
 	rules   []*Rule
 	names   map[string]*Rule
+	targets []target
 }
 
 func (l *loader) file(fsys fs.FS, name string) {
@@ -103,7 +105,7 @@ func (l *loader) file(fsys fs.FS, name string) {
 
 // add compiles d. before is the number of the file's problems before d was read.
 func (l *loader) add(f *file, d draft, group string, before int) {
-	r := &Rule{Name: d.alert.value, Group: group, File: f.name, Expr: strings.TrimSpace(d.expr.value), Labels: d.labels, Receivers: values(d.notify), Policy: d.policy(), Scope: d.scope}
+	r := &Rule{Name: d.alert.value, Group: group, File: f.name, Expr: strings.TrimSpace(d.expr.value), Labels: d.labels, Receivers: values(d.notify), Policy: d.policy(), Scope: d.scope, ResolveWhen: strings.TrimSpace(d.when.value)}
 	if d.alert.tok != nil {
 		r.Line = d.alert.line
 		if other, ok := l.names[r.Name]; ok {
@@ -112,9 +114,12 @@ func (l *loader) add(f *file, d draft, group string, before int) {
 		l.names[r.Name] = r
 	}
 	if r.Expr != "" {
-		if r.program = f.expression(d.expr); r.program != nil {
+		if r.program = f.expression(d.expr, "expr"); r.program != nil {
 			r.required = requirements(d.expr.value)
 		}
+	}
+	if r.ResolveWhen != "" {
+		r.resolve = f.expression(d.when, "when")
 	}
 	l.groupBy(f, d, r)
 	texts := map[string]string{}
@@ -125,10 +130,15 @@ func (l *loader) add(f *file, d draft, group string, before int) {
 		}
 	}
 	l.receivers(f, d)
+	for _, i := range d.inhibit {
+		for _, t := range i.alerts {
+			l.targets = append(l.targets, target{f.name, t})
+		}
+	}
 	if l.options.Strict {
 		f.strict(d, r)
 	}
-	hash, err := canonical{r.Name, r.Expr, r.Labels, texts, values(d.groupBy), r.Policy, r.Receivers, r.Scope}.hash()
+	hash, err := canonical{r.Name, r.Expr, r.Labels, texts, values(d.groupBy), r.Policy, r.Receivers, r.Scope, r.ResolveWhen}.hash()
 	if err != nil {
 		f.at(d.alert.tok, "%s", err)
 	}
@@ -140,7 +150,7 @@ func (l *loader) add(f *file, d draft, group string, before int) {
 
 func (l *loader) groupBy(f *file, d draft, r *Rule) {
 	for i, t := range d.groupBy {
-		value, err := groupField(t.value)
+		value, err := groupField(t.value, d.scope.Fleet)
 		_, label := d.labels[t.value]
 		switch {
 		case err != nil:
@@ -151,6 +161,27 @@ func (l *loader) groupBy(f *file, d draft, r *Rule) {
 			f.at(t.tok, "group_by: %q is a label of the rule too: rename that label", t.value)
 		default:
 			r.groupBy = append(r.groupBy, groupLabel{t.value, value})
+		}
+	}
+}
+
+// target is a name or pattern of alerts that are inhibited, and where it stands.
+type target struct {
+	file string
+	text
+}
+
+// inhibited notes the names that no rule has. It comes last, because rules may name those of later files.
+func (l *loader) inhibited() {
+	for _, t := range l.targets {
+		known := false
+		for name := range l.names {
+			known = known || anyOf([]string{t.value}, name)
+		}
+		if !known {
+			at := file{name: t.file}
+			at.at(t.tok, "alerts: there is no alert %q", t.value)
+			l.report.Problems = append(l.report.Problems, at.problems...)
 		}
 	}
 }

@@ -31,6 +31,9 @@ type draft struct {
 	within      time.Duration
 	dedup       time.Duration
 	resolve     time.Duration
+	when        text // resolve.when
+	inhibit     []inhibition
+	storm       *schemas.Storm
 	scope       Scope
 	hasDedup    bool
 	node        ast.Node
@@ -95,14 +98,16 @@ func (f *file) draft(n ast.Node) draft {
 		"resolve": func(v ast.Node) {
 			f.mapping(v, "resolve", fields{
 				"after": func(v ast.Node) { d.resolve = f.duration(v, "after", MaxQuiet) },
+				"when":  func(v ast.Node) { d.when, _ = f.scalar(v, "when") },
 			})
 		},
-		"scope": func(v ast.Node) {
-			f.mapping(v, "scope", fields{
-				"clusters":   func(v ast.Node) { d.scope.Clusters = f.patterns(v, "clusters") },
-				"namespaces": func(v ast.Node) { d.scope.Namespaces = f.patterns(v, "namespaces") },
-			})
+		"inhibit": func(v ast.Node) {
+			for _, n := range f.list(v, "inhibit") {
+				d.inhibit = append(d.inhibit, f.inhibition(n))
+			}
 		},
+		"storm": func(v ast.Node) { d.storm = f.storm(v) },
+		"scope": func(v ast.Node) { d.scope = f.scope(v) },
 	})
 	return d
 }
@@ -119,6 +124,9 @@ func (f *file) complete(d *draft) {
 		f.at(start(d.node), "rule: has no expr")
 	} else if strings.TrimSpace(d.expr.value) == "" {
 		f.at(d.expr.tok, "expr: is empty")
+	}
+	if d.when.tok != nil && strings.TrimSpace(d.when.value) == "" {
+		f.at(d.when.tok, "when: is empty")
 	}
 	if d.dedup == 0 {
 		d.dedup = DefaultDedup
@@ -168,7 +176,11 @@ func (f *file) patterns(n ast.Node, what string) []string {
 }
 
 func (d *draft) policy() schemas.Policy {
-	return schemas.Policy{AtLeast: d.atLeast, Within: d.within, Dedup: d.dedup, ResolveAfter: d.resolve}
+	p := schemas.Policy{AtLeast: d.atLeast, Within: d.within, Dedup: d.dedup, ResolveAfter: d.resolve, Storm: d.storm}
+	for _, i := range d.inhibit {
+		p.Inhibit = append(p.Inhibit, schemas.Inhibit{Alerts: values(i.alerts), Equal: i.equal})
+	}
+	return p
 }
 
 func values(ts []text) []string {

@@ -40,10 +40,13 @@ type Rule struct {
 	Receivers []string
 	Policy    schemas.Policy
 	Scope     Scope
+	// ResolveWhen is the text of the expression that ends the alert, "" for none.
+	ResolveWhen string
 
 	groupBy     []groupLabel
 	annotations []annotation
 	program     *vm.Program
+	resolve     *vm.Program // nil without ResolveWhen
 	// required are the values that some fields must have; see index.go.
 	required map[field][]string
 }
@@ -52,10 +55,30 @@ type Rule struct {
 type Scope struct {
 	Clusters   []string `json:"clusters,omitempty"`
 	Namespaces []string `json:"namespaces,omitempty"`
+	// NamespaceLabels must all be there, each with a value that fits the pattern.
+	NamespaceLabels map[string]string `json:"namespaceLabels,omitempty"`
+	// Fleet makes groups that span clusters.
+	Fleet bool `json:"fleet,omitempty"`
 }
 
 func (s Scope) allows(e *Env) bool {
-	return anyOf(s.Clusters, e.Cluster) && anyOf(s.Namespaces, e.Namespace)
+	if !anyOf(s.Clusters, e.Cluster) || !anyOf(s.Namespaces, e.Namespace) {
+		return false
+	}
+	for name, pattern := range s.NamespaceLabels {
+		if value, there := e.NamespaceLabels[name]; !there || !anyOf([]string{pattern}, value) {
+			return false
+		}
+	}
+	return true
+}
+
+// cluster is what the rule's alerts of a document of this cluster belong to.
+func (s Scope) cluster(name string) string {
+	if s.Fleet {
+		return schemas.Fleet
+	}
+	return name
 }
 
 func anyOf(patterns []string, name string) bool {
@@ -87,6 +110,7 @@ type canonical struct {
 	Policy      schemas.Policy    `json:"policy"`
 	Receivers   []string          `json:"receivers,omitempty"`
 	Scope       Scope             `json:"scope"`
+	ResolveWhen string            `json:"resolveWhen,omitempty"`
 }
 
 func (c canonical) hash() (string, error) {

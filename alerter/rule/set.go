@@ -57,12 +57,11 @@ func (m *Matcher) Match(d *schemas.Document) ([]schemas.Match, []Failure) {
 		if !r.Scope.allows(env) {
 			return
 		}
-		met, err := m.vm.Run(r.program, env)
+		met, err := m.met(r.program, env)
 		if err != nil {
 			failed = append(failed, Failure{r, fmt.Errorf("evaluating expr: %w", err)})
-			return
 		}
-		if met, _ := met.(bool); !met {
+		if !met {
 			return
 		}
 		match, errs := r.match(d, env)
@@ -74,17 +73,29 @@ func (m *Matcher) Match(d *schemas.Document) ([]schemas.Match, []Failure) {
 	return matches, failed
 }
 
+func (m *Matcher) met(p *vm.Program, e *Env) (bool, error) {
+	met, err := m.vm.Run(p, e)
+	if err != nil {
+		return false, err
+	}
+	b, _ := met.(bool)
+	return b, nil
+}
+
 // match is the Match of d by r. Errors are those of annotations, which are then in the annotation's text.
 func (r *Rule) match(d *schemas.Document, e *Env) (schemas.Match, []error) {
 	m := schemas.Match{
-		ID: d.Event.ID + "/" + r.Name, EventID: d.Event.ID, Cluster: e.Cluster, Rule: r.Name, RuleHash: r.Hash,
+		ID: d.Event.ID + "/" + r.Name, EventID: d.Event.ID, Cluster: r.Scope.cluster(e.Cluster), Rule: r.Name, RuleHash: r.Hash,
 		Labels: maps.Clone(r.Labels), Receivers: r.Receivers, Time: e.Time, ObservedAt: d.Event.Created,
-		Occurrences: int64(e.Occurrences), Policy: r.Policy, Evidence: evidence(d, e),
+		Occurrences: int64(e.Occurrences), Policy: r.Policy, Evidence: r.evidence(d, e),
 	}
 	if m.Labels == nil {
 		m.Labels = map[string]string{}
 	}
-	m.Labels["alertname"], m.Labels["cluster"] = r.Name, e.Cluster
+	m.Labels["alertname"] = r.Name
+	if !r.Scope.Fleet {
+		m.Labels["cluster"] = e.Cluster
+	}
 	if len(r.groupBy) > 0 {
 		m.Group = make(map[string]string, len(r.groupBy))
 	}

@@ -1,4 +1,4 @@
-package enricher
+package message
 
 import (
 	"strings"
@@ -37,13 +37,13 @@ func TestNormalise(t *testing.T) {
 	}
 }
 
-func TestMessageHashIsStable(t *testing.T) {
-	a := MessageHash("Back-off pulling image \"registry.example/web:1.0\" for web-6d4cf56db6-x7k2p after 10s")
-	b := MessageHash("Back-off pulling image \"registry.example/web:1.1\" for web-578b4789ff-9zq4l after 2m40s")
+func TestHashIsStable(t *testing.T) {
+	a := Hash("Back-off pulling image \"registry.example/web:1.0\" for web-6d4cf56db6-x7k2p after 10s")
+	b := Hash("Back-off pulling image \"registry.example/web:1.1\" for web-578b4789ff-9zq4l after 2m40s")
 	require.Equal(t, a, b)
-	require.Equal(t, "e3b0c44298fc1c14", MessageHash(""), "hashes are stored for months: they must not change")
-	require.Equal(t, MessageHash("Failed to pull"), MessageHash(" Failed  to pull\n"))
-	require.NotEqual(t, a, MessageHash("Failed to pull"))
+	require.Equal(t, "e3b0c44298fc1c14", Hash(""), "hashes are stored for months: they must not change")
+	require.Equal(t, Hash("Failed to pull"), Hash(" Failed  to pull\n"))
+	require.NotEqual(t, a, Hash("Failed to pull"))
 	require.Len(t, a, 16)
 }
 
