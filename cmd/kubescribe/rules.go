@@ -1,10 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,56 +17,62 @@ import (
 func newRules(con console) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
-		Short: "Work on alert rules",
+		Short: "Check and test alert rules, and try them on what was recorded",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(rulesCheck(con))
+	cmd.AddCommand(rulesCheck(con), rulesTest(con))
 	return cmd
 }
 
-func rulesCheck(con console) *cobra.Command {
-	var format output
-	var receivers []string
-	cmd := &cobra.Command{
-		Use:   "check DIR",
-		Short: "Check rule files and show every mistake with its place",
-		Long: `check reads every rule file below DIR (*.yaml, *.yml) as the alerter would, and prints every mistake as FILE:LINE:COLUMN: message.
-The alerter takes a folder of rules whole or not at all, so run this before a change is merged.`,
-		Example: "  kubescribe rules check rules/\n  kubescribe rules check rules/ --receivers oncall,chat -o json",
-		Args:    cobra.ExactArgs(1),
+// ruleFolder opens a folder of rules; a name that is none is a wrong command line.
+func ruleFolder(dir string) (fs.FS, error) {
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is no folder: name the folder that holds the rule files", dir)
 	}
-	format.flag(cmd)
-	cmd.Flags().StringSliceVar(&receivers, "receivers", nil, "the configured receivers; a rule that names another is a mistake")
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		dir := args[0]
-		info, err := os.Stat(dir)
-		if err == nil && !info.IsDir() {
-			err = fmt.Errorf("%s is no folder: name the folder that holds the rule files", dir)
-		}
-		if err != nil {
-			return &daemon.UsageError{Err: err}
-		}
-		_, report := rule.Load(os.DirFS(dir), rule.Options{Receivers: receivers})
-		for i := range report.Problems {
-			report.Problems[i].File = filepath.Join(dir, report.Problems[i].File)
-		}
-		if format.json() {
-			if report.Problems == nil {
-				report.Problems = []rule.Problem{}
-			}
-			if err := json.NewEncoder(con.out).Encode(report); err != nil {
-				return err
-			}
-		} else if report.Err() == nil {
-			fmt.Fprintf(con.out, "%d rules in %d files are good\n", report.Rules, report.Files)
-		} else {
-			fmt.Fprintln(con.out, report.Err())
-		}
-		if n := len(report.Problems); n > 0 {
-			return &daemon.UsageError{Err: fmt.Errorf("%d problems in the rules of %s", n, dir)}
-		}
-		return nil
+	if err != nil {
+		return nil, &daemon.UsageError{Err: err}
 	}
-	return cmd
+	return os.DirFS(dir), nil
 }
+
+// loadRules loads a folder as the alerter would; broken rules are a wrong input.
+func loadRules(dir string) (fs.FS, *rule.Set, error) {
+	fsys, err := ruleFolder(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	set, report := rule.Load(fsys, rule.Options{})
+	below(dir, report.Problems)
+	if err := report.Err(); err != nil {
+		return nil, nil, &daemon.UsageError{Err: fmt.Errorf("the rules in %s are broken:\n%s", dir, indent(err))}
+	}
+	return fsys, set, nil
+}
+
+// below puts the folder's name before the files' names.
+func below(dir string, problems []rule.Problem) {
+	for i := range problems {
+		problems[i].File = filepath.Join(dir, problems[i].File)
+	}
+}
+
+// printProblems prints a line for each problem, as a compiler does or as GitHub reads it from a workflow's log.
+func printProblems(w io.Writer, format output, problems []rule.Problem) {
+	for _, p := range problems {
+		if format.github() {
+			fmt.Fprintf(w, "::error file=%s,line=%d,col=%d::%s\n", property(p.File), max(p.Line, 1), max(p.Column, 1), escaper.Replace(p.Message))
+			continue
+		}
+		fmt.Fprintln(w, p)
+	}
+}
+
+// GitHub's own escapes, of a message and of a property.
+var (
+	escaper         = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
+	propertyEscaper = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
+)
+
+func property(s string) string { return propertyEscaper.Replace(filepath.ToSlash(s)) }
