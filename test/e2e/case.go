@@ -18,7 +18,7 @@ type Case struct {
 
 // Cases are all end-to-end tests, by name.
 func Cases() []Case {
-	return []Case{spine}
+	return []Case{spine, producerChaos, indexerChaos}
 }
 
 // Find returns the case of that name.
