@@ -53,9 +53,8 @@ func TestLocalSurvivesKills(t *testing.T) {
 	assert.Zero(t, got.Deadlettered)
 	assert.Equal(t, want.Alerts, got.Alerts, "the same alerts as without kills")
 
-	// On data that has seen a kill the embedded broker may forget commits, even ones from after it: a later run may enrich
-	// again. Documents and alerts stay as they are.
 	again := runLocalOnce(t, file, dir)
+	assert.Zero(t, again.Enriched, "a kill repeats what was on its way, and nothing in later runs")
 	assert.EqualValues(t, revisions, again.Documents)
 	assert.Equal(t, want.Alerts, again.Alerts)
 }

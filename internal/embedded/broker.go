@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 )
@@ -14,7 +15,11 @@ import (
 type Broker struct {
 	cluster *kfake.Cluster
 	addr    string
+	dir     string
 }
+
+// stopped is the file that says that the last run ended in order. A run takes it away when it starts.
+const stopped = "stopped"
 
 // Segments are small so that what retention lets go leaves the disk soon.
 const segmentBytes = "16777216"
@@ -25,6 +30,14 @@ const segmentBytes = "16777216"
 func Start(dir string, log *slog.Logger) (*Broker, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the broker's directory: %w", err)
+	}
+	if err := os.Remove(filepath.Join(dir, stopped)); err != nil {
+		if !os.IsNotExist(err) {
+			return nil, fmt.Errorf("starting the embedded broker: %w", err)
+		}
+		if err := mend(dir, time.Now(), log); err != nil {
+			return nil, fmt.Errorf("mending the data of a killed run: %w", err)
+		}
 	}
 	cluster, err := kfake.NewCluster(
 		kfake.NumBrokers(1),
@@ -45,14 +58,17 @@ func Start(dir string, log *slog.Logger) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the embedded broker: %w", err)
 	}
-	return &Broker{cluster: cluster, addr: cluster.ListenAddrs()[0]}, nil
+	return &Broker{cluster: cluster, addr: cluster.ListenAddrs()[0], dir: dir}, nil
 }
 
 // Addr is where it listens, host:port.
 func (b *Broker) Addr() string { return b.addr }
 
 // Close writes down the state that a graceful stop keeps, and stops. Clients should be closed before.
-func (b *Broker) Close() { b.cluster.Close() }
+func (b *Broker) Close() {
+	b.cluster.Close()
+	_ = os.WriteFile(filepath.Join(b.dir, stopped), nil, 0o600) // without it the next start looks for damage and finds none
+}
 
 // listen listens on loopback whatever it is asked for, and lets only Kafka requests through.
 func listen(network, address string) (net.Listener, error) {

@@ -4,7 +4,8 @@
 // It is not a Kafka to build on: one node, no security, no fencing of stale epochs as Kafka has it. Its promise is
 // smaller, too. What it acknowledged is on disk (every batch is synced), and after a graceful stop it is exactly as it
 // was. After a kill nothing acknowledged is lost, but some records of its topics may be there twice; documents and pages
-// don't repeat, because they carry ids. Data that has seen a kill may lose commits at later graceful stops as well (not explained yet). Retention is by size only, because with retention by age a kill can empty a log.
+// don't repeat, because they carry ids. The start after a kill ends the transactions that were open and cuts torn ends off
+// before the broker reads its files. Retention is by size only, because with retention by age a kill can empty a log.
 //
 // Only `kubescribe local` calls it, and tests that need a broker. It is the one place outside tests that imports kfake.
 package embedded
