@@ -79,7 +79,11 @@ type Evidence struct {
 	Node      string    `json:"node,omitempty"`
 	Container string    `json:"container,omitempty"`
 	Image     string    `json:"image,omitempty"`
+	ExitCode  string    `json:"exitCode,omitempty"`
 	Log       string    `json:"log,omitempty"` // the last lines, bounded
+	// Revision is the workload's latest one then, RolledOutAt when it became that.
+	Revision    int64     `json:"revision,omitempty"`
+	RolledOutAt time.Time `json:"rolledOutAt,omitzero"`
 }
 
 // Field is the value of a field of e by its name in rules: what alerts are compared by. An unknown name has no value.

@@ -86,6 +86,7 @@ var samples = []*Env{
 		Workload: Object{"Deployment", "d"}, Owners: []Object{{"ReplicaSet", "s"}, {"Deployment", "d"}}, Service: "s", Node: "n",
 		Container: "c", Image: "i", Labels: map[string]string{"app": "a"}, Annotations: map[string]string{"a": "b"}, NamespaceLabels: map[string]string{"team": "t"}, Enrichment: "complete",
 		Gap: Gap{Certainty: "certain", Cause: "expired", Source: "events"}, ErrorCode: "1", Log: "l",
+		Rollout: Rollout{Known: true, Revision: 2, Age: time.Minute, Images: []string{"i"}, PreviousImages: []string{"j"}}, Restarts: 1,
 	},
 	{},
 }

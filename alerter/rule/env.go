@@ -56,9 +56,26 @@ type Env struct {
 
 	// Gap is set for gap records.
 	Gap Gap `expr:"gap"`
+	// Rollout is the latest change of the workload's pod template.
+	Rollout Rollout `expr:"rollout"`
+	// Restarts is how often a container that crashed was restarted before.
+	Restarts int `expr:"restarts"`
 	// ErrorCode and Log are a crashed container's exit code and last log lines.
 	ErrorCode string `expr:"error_code"`
 	Log       string `expr:"log"`
+}
+
+// Rollout says how long before the event the workload's pod template was changed.
+type Rollout struct {
+	// Known is false when there is none, or when it could not be found out.
+	Known    bool `expr:"known"`
+	Revision int  `expr:"revision"`
+	// PodRevision is the revision of the involved pod, when it is an older one; else 0.
+	PodRevision int           `expr:"pod_revision"`
+	Age         time.Duration `expr:"age"`
+	// Images are those of the revision's containers, PreviousImages those of the revision before.
+	Images         []string `expr:"images"`
+	PreviousImages []string `expr:"previous_images"`
 }
 
 // Object names a Kubernetes object.
@@ -169,6 +186,15 @@ func (e *Env) setContainer(d *schemas.Document) {
 		if c.Image != nil {
 			e.Image = c.Image.Name
 		}
+	}
+	if r := d.Kubescribe.Rollout; r != nil {
+		e.Rollout = Rollout{
+			Known: true, Revision: int(r.Revision), PodRevision: int(r.PodRevision), Age: time.Duration(r.AgeSeconds) * time.Second,
+			Images: r.Images, PreviousImages: r.PreviousImages,
+		}
+	}
+	if c := d.Kubescribe.Container; c != nil {
+		e.Restarts = int(c.RestartCount)
 	}
 	if d.Error != nil {
 		e.ErrorCode, e.Log = d.Error.Code, d.Error.StackTrace

@@ -20,6 +20,12 @@ func (r *Rule) evidence(d *schemas.Document, e *Env) schemas.Evidence {
 		ID: d.Event.ID, Time: e.Time, Reason: cut(e.Reason, maxGroupValue), Message: cut(e.Message, maxMessage), Namespace: e.Namespace, Object: e.Object,
 		Workload: e.Workload.String(), Service: e.Service, Node: e.Node, Container: e.Container, Image: cut(e.Image, maxGroupValue), Log: tail(e.Log, maxLog),
 	}
+	if d.Error != nil {
+		v.ExitCode = cut(d.Error.Code, maxGroupValue)
+	}
+	if ro := d.Kubescribe.Rollout; ro != nil {
+		v.Revision, v.RolledOutAt = ro.Revision, ro.ChangedAt
+	}
 	if r.Scope.Fleet {
 		v.Cluster = e.Cluster
 	}
