@@ -27,22 +27,26 @@ type entry struct {
 	labels, annotations map[string]string
 	cut                 bool // annotations were left out
 	owner               *schemas.Owner
+	facts               any       // of facts.go; nil when only the metadata was read
 	deleted             time.Time // zero while it lives; guarded by kindCache.mu
 }
 
 type objectKey struct{ namespace, name string }
 
-// newEntry keeps what a document needs of an object's metadata, and no reference to the object.
-func newEntry(o *metav1.PartialObjectMetadata) *entry {
-	e := &entry{key: objectKey{o.Namespace, o.Name}, uid: string(o.UID), labels: o.Labels, owner: controller(o.OwnerReferences)}
-	for k, v := range o.Annotations {
+// newEntry keeps what a document needs of an object, and no reference to it.
+func newEntry(o metav1.Object) *entry {
+	e := &entry{
+		key: objectKey{o.GetNamespace(), o.GetName()}, uid: string(o.GetUID()), labels: o.GetLabels(),
+		owner: controller(o.GetOwnerReferences()), facts: factsOf(o),
+	}
+	for k, v := range o.GetAnnotations() {
 		switch {
 		case k == lastApplied:
 		case len(v) > maxCachedAnnotation:
 			e.cut = true
 		default:
 			if e.annotations == nil {
-				e.annotations = make(map[string]string, len(o.Annotations))
+				e.annotations = make(map[string]string, len(o.GetAnnotations()))
 			}
 			e.annotations[k] = v
 		}
@@ -79,17 +83,22 @@ type kindCache struct {
 	byName map[objectKey]*entry // the latest of each name, living or deleted
 	byUID  map[string]*entry
 	graves []*entry // deleted entries, oldest first
+	// index finds entries, deleted ones included, by a key that indexKey gives them; "" is no key. members notes what slices list.
+	index    map[string]map[string]*entry // key → UID → entry
+	indexKey func(*entry) string
+	members  *memberships
 	// changed is closed and replaced by every change while somebody waits for one.
 	changed chan struct{}
 	waiting int
-	synced  chan struct{} // closed by the first Replace
-	isFull  bool          // synced is closed
+	synced  chan struct{}       // closed by the first Replace
+	seen    func(metav1.Object) // called with each object before it is shrunk; set before the first
+	isFull  bool                // synced is closed
 }
 
 func newKindCache(now func() time.Time, keep time.Duration) *kindCache {
 	return &kindCache{
 		now: now, keep: keep, byName: map[objectKey]*entry{}, byUID: map[string]*entry{},
-		changed: make(chan struct{}), synced: make(chan struct{}),
+		changed: make(chan struct{}), synced: make(chan struct{}), index: map[string]map[string]*entry{},
 	}
 }
 
@@ -116,6 +125,13 @@ func (k *kindCache) find(ref schemas.Subject, anyUID bool) (e *entry, other bool
 // remembered reports whether e lives or died recently enough. The caller holds mu.
 func (k *kindCache) remembered(e *entry) bool {
 	return e.deleted.IsZero() || k.now().Sub(e.deleted) <= k.keep
+}
+
+// dead reports whether e was deleted.
+func (k *kindCache) dead(e *entry) bool {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return !e.deleted.IsZero()
 }
 
 // wait calls again whenever the cache changed, until it returns true or done is closed.
@@ -158,7 +174,51 @@ func (k *kindCache) put(e *entry) {
 	if old := k.byUID[e.uid]; old != nil && !old.deleted.IsZero() {
 		return // a deleted object does not come back
 	}
+	old := k.byUID[e.uid]
+	if old != nil {
+		if was, ok := old.facts.(*revisionFacts); ok {
+			e.facts.(*revisionFacts).follow(was, k.now())
+		}
+		k.unindex(old)
+	}
+	if k.members != nil {
+		k.members.change(old, e, k.now())
+	}
+	if key := k.keyOf(e); key != "" {
+		if k.index[key] == nil {
+			k.index[key] = map[string]*entry{}
+		}
+		k.index[key][e.uid] = e
+	}
 	k.byName[e.key], k.byUID[e.uid] = e, e
+}
+
+func (k *kindCache) keyOf(e *entry) string {
+	if k.indexKey == nil {
+		return ""
+	}
+	return k.indexKey(e)
+}
+
+// unindex takes e out of the index; the caller holds mu.
+func (k *kindCache) unindex(e *entry) {
+	key := k.keyOf(e)
+	if set := k.index[key]; set[e.uid] == e {
+		if delete(set, e.uid); len(set) == 0 {
+			delete(k.index, key)
+		}
+	}
+}
+
+// each calls fn for what the index has under key, with whether it lives.
+func (k *kindCache) each(key string, fn func(e *entry, lives bool)) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	for _, e := range k.index[key] {
+		if k.remembered(e) {
+			fn(e, e.deleted.IsZero())
+		}
+	}
 }
 
 // bury marks e as deleted; the caller holds mu.
@@ -166,6 +226,9 @@ func (k *kindCache) bury(e *entry) {
 	if e.deleted.IsZero() {
 		e.deleted = k.now()
 		k.graves = append(k.graves, e)
+		if k.members != nil {
+			k.members.change(e, nil, k.now())
+		}
 	}
 }
 
@@ -176,6 +239,7 @@ func (k *kindCache) sweep() {
 		e := k.graves[n]
 		if k.byUID[e.uid] == e {
 			delete(k.byUID, e.uid)
+			k.unindex(e)
 		}
 		if k.byName[e.key] == e {
 			delete(k.byName, e.key)

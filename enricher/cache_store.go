@@ -9,7 +9,7 @@ import (
 
 // Add stores an object.
 func (k *kindCache) Add(obj any) error {
-	if e := entryOf(obj); e != nil {
+	if e := k.newEntry(obj); e != nil {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		k.put(e)
@@ -23,7 +23,7 @@ func (k *kindCache) Update(obj any) error { return k.Add(obj) }
 
 // Delete keeps the object as a deleted one, also when it was never seen alive.
 func (k *kindCache) Delete(obj any) error {
-	if e := entryOf(obj); e != nil {
+	if e := k.newEntry(obj); e != nil {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		if k.byUID[e.uid] == nil {
@@ -41,7 +41,7 @@ func (k *kindCache) Replace(objs []any, _ string) error {
 	defer k.mu.Unlock()
 	listed := make(map[string]bool, len(objs))
 	for _, obj := range objs {
-		if e := entryOf(obj); e != nil {
+		if e := k.newEntry(obj); e != nil {
 			listed[e.uid] = true
 			k.put(e)
 		}
@@ -63,7 +63,7 @@ func (k *kindCache) Replace(objs []any, _ string) error {
 func (k *kindCache) Resync() error { return nil }
 
 // Transformer shrinks objects as they arrive, so that a list of a large kind is never held whole.
-func (k *kindCache) Transformer() cache.TransformFunc { return shrink }
+func (k *kindCache) Transformer() cache.TransformFunc { return k.shrink }
 
 // shrunk carries an entry through the reflector's own store, which asks for the object's name.
 type shrunk struct {
@@ -71,21 +71,28 @@ type shrunk struct {
 	entry *entry
 }
 
-func shrink(obj any) (any, error) {
-	o, ok := obj.(*metav1.PartialObjectMetadata)
+// shrink shows the object to seen, if there is somebody, and keeps its entry.
+func (k *kindCache) shrink(obj any) (any, error) {
+	o, ok := obj.(metav1.Object)
 	if !ok {
 		return obj, nil
 	}
-	s := &shrunk{entry: newEntry(o)}
-	s.Namespace, s.Name, s.UID, s.ResourceVersion = o.Namespace, o.Name, o.UID, o.ResourceVersion
+	if _, done := obj.(*shrunk); done {
+		return obj, nil
+	}
+	s := &shrunk{entry: k.newEntry(obj)}
+	s.Namespace, s.Name, s.UID, s.ResourceVersion = o.GetNamespace(), o.GetName(), o.GetUID(), o.GetResourceVersion()
 	return s, nil
 }
 
-func entryOf(obj any) *entry {
+func (k *kindCache) newEntry(obj any) *entry {
 	switch o := obj.(type) {
 	case *shrunk:
 		return o.entry
-	case *metav1.PartialObjectMetadata:
+	case metav1.Object:
+		if k.seen != nil {
+			k.seen(o)
+		}
 		return newEntry(o)
 	}
 	return nil

@@ -9,9 +9,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/util/flowcontrol"
 
 	"kubescribe/schemas"
@@ -35,11 +33,11 @@ type answer struct {
 	until   time.Time
 }
 
-// fetcher asks for the metadata of single objects: within a rate, each object once at a time, and not at all while the
+// fetcher asks for single objects: within a rate, each object once at a time, and not at all while the
 // API server does not answer. It is safe for concurrent use.
 type fetcher struct {
 	ctx     context.Context // ends requests
-	client  metadata.Interface
+	sources sources
 	now     func() time.Time
 	timeout time.Duration
 	limit   flowcontrol.RateLimiter
@@ -95,11 +93,7 @@ func (f *fetcher) get(ctx context.Context, r resource, ref schemas.Subject, forc
 func (f *fetcher) ask(key string, r resource, ref schemas.Subject) answer {
 	ctx, cancel := context.WithTimeout(f.ctx, f.timeout)
 	defer cancel()
-	var getter metadata.ResourceInterface = f.client.Resource(r.GroupVersionResource)
-	if r.namespaced {
-		getter = f.client.Resource(r.GroupVersionResource).Namespace(ref.Namespace)
-	}
-	o, err := getter.Get(ctx, ref.Name, metav1.GetOptions{})
+	o, err := f.sources.of(r).get(ctx, ref.Namespace, ref.Name)
 	a := answer{outcome: outcomeOf(err), until: f.now().Add(answerTTL)}
 	if err == nil {
 		a.e = newEntry(o)

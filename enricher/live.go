@@ -6,8 +6,12 @@ import (
 	"log/slog"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/flowcontrol"
@@ -37,8 +41,8 @@ var neverRead = map[schema.GroupKind]bool{
 	{Group: "events.k8s.io", Kind: "Event"}: true,
 }
 
-// Live is Objects from an API server. For each kind that is asked for it watches the metadata of all objects, and keeps
-// deleted ones for a while; what a watch does not know yet is asked for one by one.
+// Live is Objects from an API server. For each kind that is asked for it watches all objects, of most kinds their metadata
+// only, and keeps deleted ones for a while; what a watch does not know yet is asked for one by one.
 type Live struct {
 	kinds   *kinds
 	watches *watches
@@ -54,15 +58,23 @@ func NewObjects(ctx context.Context, cfg Config, rc *rest.Config, d stream.Deps)
 	if err != nil {
 		return nil, fmt.Errorf("creating the metadata client: %w", err)
 	}
+	whole := rest.CopyConfig(rc)
+	whole.ContentType, whole.AcceptContentTypes = runtime.ContentTypeProtobuf, runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON
+	typed, err := kubernetes.NewForConfig(whole)
+	if err != nil {
+		return nil, fmt.Errorf("creating the client: %w", err)
+	}
 	rc.Timeout = discoveryTimeout
 	disc, err := discovery.NewDiscoveryClientForConfig(rc)
 	if err != nil {
 		return nil, fmt.Errorf("creating the discovery client: %w", err)
 	}
-	return newLive(ctx, cfg, meta, disc, d), nil
+	return newLive(ctx, cfg, sources{meta, wholeSources(typed)}, disc, d), nil
 }
 
-func newLive(ctx context.Context, cfg Config, meta metadata.Interface, disc discovery.DiscoveryInterface, d stream.Deps) *Live {
+// newLive reads the kinds of from.whole whole; without an entry there, a kind's metadata is all that is read of it, and what
+// would need more is left out.
+func newLive(ctx context.Context, cfg Config, from sources, disc discovery.DiscoveryInterface, d stream.Deps) *Live {
 	log, now := d.Log, d.Now
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -78,11 +90,11 @@ func newLive(ctx context.Context, cfg Config, meta metadata.Interface, disc disc
 			report: func(err error) { m.request("discover", outcomeOf(err)) },
 		},
 		watches: &watches{
-			ctx: ctx, client: meta, now: now, keep: cfg.KeepDeleted, syncWait: cfg.SyncWait, perms: perms, metrics: m,
+			ctx: ctx, sources: from, seen: map[schema.GroupResource]func(metav1.Object){}, now: now, keep: cfg.KeepDeleted, syncWait: cfg.SyncWait, perms: perms, metrics: m,
 			kinds: map[schema.GroupResource]*watchedKind{},
 		},
 		fetcher: &fetcher{
-			ctx: ctx, client: meta, now: now, timeout: cfg.LookupTimeout, perms: perms, metrics: m,
+			ctx: ctx, sources: from, now: now, timeout: cfg.LookupTimeout, perms: perms, metrics: m,
 			limit:   flowcontrol.NewTokenBucketRateLimiter(float32(cfg.APIQPS), cfg.APIBurst),
 			answers: map[string]answer{}, denied: map[schema.GroupResource]time.Time{},
 		},
@@ -91,39 +103,64 @@ func newLive(ctx context.Context, cfg Config, meta metadata.Interface, disc disc
 	return l
 }
 
+// OnPod has fn called with every pod as the watch shows it, in the order of its changes and before the pod can be looked up,
+// and begins to watch pods. fn keeps no reference to the pod, does not block, and is called from one goroutine at a time. It
+// is set at most once, before the first look-up.
+func (l *Live) OnPod(fn func(*corev1.Pod)) {
+	l.watches.seen[podResource.GroupResource()] = func(o metav1.Object) {
+		if pod, ok := o.(*corev1.Pod); ok {
+			fn(pod)
+		}
+	}
+	l.watches.of(podResource)
+}
+
 // Lookup implements Objects. Objects in the caches are answered without waiting.
 func (l *Live) Lookup(ctx context.Context, ref schemas.Subject, seen time.Time) Object {
+	o := Object{Status: schemas.EnrichmentComplete}
 	e, reason := l.find(ctx, ref, seen)
 	if reason != "" {
-		status := schemas.EnrichmentPartial
+		o.Status = schemas.EnrichmentPartial
 		if reason == reasonTimeout || reason == reasonUnreachable {
-			status = schemas.EnrichmentUnavailable
+			o.Status = schemas.EnrichmentUnavailable
 		}
-		return Object{Status: status, Missing: []string{missing(factObject, reason)}}
+		o.lack(factObject, reason)
+		l.addNamespace(ctx, &o, ref, seen)
+		return o
 	}
-	o := Object{
-		Found: true, UID: e.uid, Labels: e.labels, Annotations: e.annotations, AnnotationsCut: e.cut, Status: schemas.EnrichmentComplete,
-	}
-	for owner := e.owner; owner != nil; owner = e.owner {
-		if len(o.Owners) == maxOwners {
-			return partial(o, reasonTooDeep)
-		}
-		o.Owners = append(o.Owners, *owner)
-		if isNode(owner.APIVersion, owner.Kind) {
-			break // a node has no owner
-		}
-		// An owner lives in the namespace of what it owns, or in none.
-		up := schemas.Subject{APIVersion: owner.APIVersion, Kind: owner.Kind, Namespace: e.key.namespace, Name: owner.Name, UID: owner.UID}
-		if e, reason = l.find(ctx, up, seen); reason != "" {
-			return partial(o, reason)
-		}
-	}
+	o.Found, o.UID, o.Labels, o.Annotations, o.AnnotationsCut = true, e.uid, e.labels, e.annotations, e.cut
+	self := e
+	owners := l.chain(ctx, &o, e, seen)
+	l.addNamespace(ctx, &o, ref, seen)
+	l.addNode(ctx, &o, self, seen)
+	l.addServices(ctx, &o, self)
+	l.addRollout(ctx, &o, ref, self, owners)
 	return o
 }
 
-func partial(o Object, reason string) Object {
-	o.Status, o.Missing = schemas.EnrichmentPartial, []string{missing(factOwner, reason)}
-	return o
+// chain adds the owners of e, and returns what is known of them.
+func (l *Live) chain(ctx context.Context, o *Object, e *entry, seen time.Time) []*entry {
+	var known []*entry
+	for owner := e.owner; owner != nil; owner = e.owner {
+		if len(o.Owners) == maxOwners {
+			o.lack(factOwner, reasonTooDeep)
+			return known
+		}
+		o.Owners, o.OwnerLabels = append(o.Owners, *owner), append(o.OwnerLabels, nil)
+		if isNode(owner.APIVersion, owner.Kind) {
+			return known // a node has no owner
+		}
+		// An owner lives in the namespace of what it owns, or in none.
+		up := schemas.Subject{APIVersion: owner.APIVersion, Kind: owner.Kind, Namespace: e.key.namespace, Name: owner.Name, UID: owner.UID}
+		var reason string
+		if e, reason = l.find(ctx, up, seen); reason != "" {
+			o.lack(factOwner, reason)
+			return known
+		}
+		o.OwnerLabels[len(o.OwnerLabels)-1] = e.labels
+		known = append(known, e)
+	}
+	return known
 }
 
 // find returns the entry of one object, or why there is none.
@@ -142,6 +179,11 @@ func (l *Live) find(ctx context.Context, ref schemas.Subject, seen time.Time) (*
 	if neverRead[schema.GroupKind{Group: r.Group, Kind: ref.Kind}] {
 		return nil, reasonNeverRead // an Event without apiVersion
 	}
+	return l.findIn(ctx, r, ref, seen)
+}
+
+// findIn is find for a kind whose resource is known.
+func (l *Live) findIn(ctx context.Context, r resource, ref schemas.Subject, seen time.Time) (*entry, string) {
 	if !r.namespaced {
 		ref.Namespace = ""
 	} else if ref.Namespace == "" {
@@ -239,18 +281,8 @@ func (l *Live) ask(ctx context.Context, q question, force bool) (e *entry, reaso
 			return nil, reasonTimeout, false
 		}
 	}
-	switch a.outcome {
-	case outcomeOK:
-		if q.ref.UID != "" && !q.anyUID && a.e.uid != q.ref.UID {
-			return nil, reasonReplaced, !remembered
-		}
-		return a.e, "", !remembered
-	case outcomeNotFound:
-		return nil, reasonNotFound, !remembered
-	case outcomeForbidden:
-		return nil, reasonForbidden, !remembered
-	case outcomeFailed:
-		return nil, reasonFailed, !remembered
+	if a.outcome == outcomeOK && q.ref.UID != "" && !q.anyUID && a.e.uid != q.ref.UID {
+		return nil, reasonReplaced, !remembered
 	}
-	return nil, reasonUnreachable, !remembered
+	return a.e, reasonOf(a.outcome), !remembered
 }

@@ -64,7 +64,7 @@ func newFakeAPI(tb testing.TB, change ...func(*Config)) *fakeAPI {
 		c(&cfg)
 	}
 	require.NoError(tb, cfg.Validate())
-	f.Live = newLive(tb.Context(), cfg, f.client, f.disc, stream.Deps{
+	f.Live = newLive(tb.Context(), cfg, sources{meta: f.client}, f.disc, stream.Deps{
 		Log: slog.New(slog.NewTextHandler(f.log, nil)), Metrics: f.registry,
 		Now: func() time.Time { return time.Now().Add(time.Duration(f.clock.Load())) },
 	})
@@ -192,7 +192,8 @@ func TestLookupFollowsTheOwnerChain(t *testing.T) {
 	f.create(deployment, set, pod)
 	o := f.look(ref(pod))
 	require.Equal(t, Object{
-		UID: "web-1-a-uid", Found: true, Labels: map[string]string{"app": "web-1-a"}, Status: schemas.EnrichmentComplete,
+		UID: "web-1-a-uid", Found: true, Labels: map[string]string{"app": "web-1-a"}, OwnerLabels: []map[string]string{{"app": "web-1"}, {"app": "web"}},
+		Status: schemas.EnrichmentComplete,
 		Owners: []schemas.Owner{
 			{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-1", UID: "web-1-uid"},
 			{APIVersion: "apps/v1", Kind: "Deployment", Name: "web", UID: "web-uid"},

@@ -25,11 +25,54 @@ type Object struct {
 	AnnotationsCut bool
 	// Found says that the object is known; without it there are neither labels nor owners.
 	Found bool
-	// Owners is the chain of owners, nearest first, as far as it is known.
-	Owners []schemas.Owner
+	// Owners is the chain of owners, nearest first, as far as it is known; OwnerLabels are their labels, in the same order,
+	// nil where an owner is not known.
+	Owners      []schemas.Owner
+	OwnerLabels []map[string]string
+	// NamespaceLabels and NamespaceAnnotations are those of the object's namespace.
+	NamespaceLabels, NamespaceAnnotations map[string]string
+	// Node is the node itself, or that of a pod.
+	Node *Node
+	// Services are the names of those that select the pod, sorted.
+	Services []string
+	// Images are those of the pod's containers.
+	Images []Image
+	// Revisions are those of the workload that are known, oldest number first; OwnRevision is that of the object, if it is
+	// a pod or a ReplicaSet of the workload.
+	Revisions   []Revision
+	OwnRevision int64
 	// Status and Missing are kubescribe.enrichment.
 	Status  string
 	Missing []string
+}
+
+// Node is what is known of a node at the time of the look-up.
+type Node struct {
+	Name, UID string
+	Labels    map[string]string
+	// Ready is the status of the condition Ready; Conditions are the types of those that are not as they should be.
+	Ready                  string
+	Conditions             []string
+	Unschedulable, Deleted bool
+}
+
+// Image is what one container of a pod is to run.
+type Image struct{ Container, Ref string }
+
+// Revision is one state of a workload's pod template.
+type Revision struct {
+	Number int64
+	// Since is when it became the latest.
+	Since  time.Time
+	Images []string
+}
+
+// lack notes that a fact is missing.
+func (o *Object) lack(fact, reason string) {
+	if o.Status == schemas.EnrichmentComplete {
+		o.Status = schemas.EnrichmentPartial
+	}
+	o.Missing = append(o.Missing, missing(fact, reason))
 }
 
 // Recorded is Objects for a recording: there is no API server to ask, and nothing is guessed.
@@ -40,11 +83,15 @@ func (Recorded) Lookup(context.Context, schemas.Subject, time.Time) Object {
 	return Object{Status: schemas.EnrichmentUnavailable, Missing: []string{missing(factObject, reasonRecording)}}
 }
 
-// The facts that can be missing: the involved object's own metadata (and with it everything else), and the rest of its
-// owner chain.
+// The facts that can be missing: the involved object's own (and with it everything else but the namespace), the rest of
+// its owner chain, and what is around it.
 const (
-	factObject = "object"
-	factOwner  = "owner"
+	factObject    = "object"
+	factOwner     = "owner"
+	factNamespace = "namespace"
+	factNode      = "node"
+	factServices  = "services"
+	factRollout   = "rollout"
 )
 
 // Why a fact is missing. They are values of kubescribe.enrichment.missing and of a metric's label.

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 )
@@ -20,9 +19,22 @@ import (
 // unwatched kinds change too often to be watched for the few events that they have: a node's lease every ten seconds,
 // endpoints with every probe. Their objects are asked for one by one.
 var unwatched = map[schema.GroupResource]bool{
-	{Group: "coordination.k8s.io", Resource: "leases"}:      true,
-	{Group: "", Resource: "endpoints"}:                      true,
-	{Group: "discovery.k8s.io", Resource: "endpointslices"}: true,
+	{Group: "coordination.k8s.io", Resource: "leases"}: true,
+	{Group: "", Resource: "endpoints"}:                 true,
+}
+
+// indexKeys are the keys by which objects of a kind are found.
+var indexKeys = map[schema.GroupResource]func(*entry) string{
+	serviceResource.GroupResource():  func(e *entry) string { return e.key.namespace },
+	replicaSets.GroupResource():      ownerUID,
+	revisionResource.GroupResource(): ownerUID,
+}
+
+func ownerUID(e *entry) string {
+	if e.owner == nil {
+		return ""
+	}
+	return e.owner.UID
 }
 
 // watchedKind is the cache of one kind, kept up to date by a reflector.
@@ -32,6 +44,19 @@ type watchedKind struct {
 	patience time.Time
 	// healthy says that the last list or watch succeeded: what is not in the cache is not there.
 	healthy atomic.Bool
+	// failed is why the last list or watch did not succeed: a reason of objects.go, empty when it did or none has ended.
+	failed atomic.Pointer[string]
+}
+
+// state is empty when the cache has been filled once, else why it has not.
+func (k *watchedKind) state() string {
+	if k.full() {
+		return ""
+	}
+	if why := k.failed.Load(); why != nil && *why != "" {
+		return *why
+	}
+	return reasonTimeout
 }
 
 // full reports whether the cache has been filled once.
@@ -47,7 +72,8 @@ func (k *watchedKind) full() bool {
 // watches starts a reflector for each kind when it is first asked for. It is safe for concurrent use.
 type watches struct {
 	ctx      context.Context // ends the reflectors
-	client   metadata.Interface
+	sources  sources
+	seen     map[schema.GroupResource]func(metav1.Object) // see kindCache.seen; complete before the first watch
 	now      func() time.Time
 	keep     time.Duration
 	syncWait time.Duration
@@ -73,23 +99,30 @@ func (w *watches) of(r resource) *watchedKind {
 		return k
 	}
 	k = &watchedKind{kindCache: newKindCache(w.now, w.keep), patience: w.now().Add(w.syncWait)}
+	k.indexKey, k.seen = indexKeys[gr], w.seen[gr]
+	if gr == sliceResource.GroupResource() {
+		k.members = newMemberships(w.keep)
+	}
 	w.kinds[gr] = k
 	w.metrics.kinds.Set(float64(len(w.kinds)))
 	// client-go's own lines would tell in other words, and again and again, what is reported here once.
 	ctx := klog.NewContext(w.ctx, logr.Discard())
 	quiet := logr.Discard()
-	reflector := cache.NewReflectorWithOptions(w.listWatch(r, k), &metav1.PartialObjectMetadata{}, k.kindCache,
+	from := w.sources.of(r)
+	reflector := cache.NewReflectorWithOptions(w.listWatch(r, from, k), from.example, k.kindCache,
 		cache.ReflectorOptions{Name: "kubescribe-enricher/" + gr.String(), Logger: &quiet})
 	go reflector.RunWithContext(ctx)
 	return k
 }
 
-// listWatch lists and watches the metadata of r in all namespaces, and notes how that went.
-func (w *watches) listWatch(r resource, k *watchedKind) cache.ListerWatcher {
+// listWatch lists and watches r in all namespaces, and notes how that went.
+func (w *watches) listWatch(r resource, from source, k *watchedKind) cache.ListerWatcher {
 	note := func(verb string, err error) {
 		outcome := outcomeOf(err)
 		w.metrics.request(verb, outcome)
 		k.healthy.Store(err == nil)
+		why := reasonOf(outcome)
+		k.failed.Store(&why)
 		switch outcome {
 		case outcomeForbidden:
 			w.perms.denied(r, "list", "watch")
@@ -99,16 +132,16 @@ func (w *watches) listWatch(r resource, k *watchedKind) cache.ListerWatcher {
 	}
 	return cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			list, err := w.client.Resource(r.GroupVersionResource).List(ctx, o)
+			list, err := from.list(ctx, o)
 			note("list", err)
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			i, err := w.client.Resource(r.GroupVersionResource).Watch(ctx, o)
+			i, err := from.watch(ctx, o)
 			note("watch", err)
 			return i, err
 		},
-	}, w.client)
+	}, from.client)
 }
 
 // count sums up what is remembered.
@@ -130,6 +163,21 @@ const (
 	outcomeFailed      = "failed"      // the API server answered with another error
 	outcomeUnreachable = "unreachable" // no answer, or that it can't answer now
 )
+
+// reasonOf is what an outcome leaves missing; empty for outcomeOK.
+func reasonOf(outcome string) string {
+	switch outcome {
+	case outcomeOK:
+		return ""
+	case outcomeNotFound:
+		return reasonNotFound
+	case outcomeForbidden:
+		return reasonForbidden
+	case outcomeFailed:
+		return reasonFailed
+	}
+	return reasonUnreachable
+}
 
 // outcomeOf is the one place that judges an error of the API server.
 func outcomeOf(err error) string {

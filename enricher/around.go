@@ -1,0 +1,162 @@
+package enricher
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	"kubescribe/schemas"
+)
+
+// maxServices is how many Services of one pod are named.
+const maxServices = 20
+
+// whole reports whether more than the metadata of r is read.
+func (l *Live) whole(r resource) bool {
+	_, ok := l.watches.sources.whole[r.GroupResource()]
+	return ok
+}
+
+// ready returns the cache of r once it is full, or why it is not.
+func (l *Live) ready(ctx context.Context, r resource) (*watchedKind, string) {
+	k := l.watches.of(r)
+	if !k.full() {
+		awaitSync(ctx, k)
+	}
+	return k, k.state()
+}
+
+// addNamespace adds the namespace of a namespaced object. Of an object that is not known a missing namespace is not worth a
+// word: what is wrong has been said.
+func (l *Live) addNamespace(ctx context.Context, o *Object, ref schemas.Subject, seen time.Time) {
+	if ref.Namespace == "" || !l.whole(podResource) {
+		return
+	}
+	e, reason := l.findIn(ctx, namespaceResource, schemas.Subject{APIVersion: "v1", Kind: "Namespace", Name: ref.Namespace}, seen)
+	switch {
+	case reason == "":
+		o.NamespaceLabels, o.NamespaceAnnotations = e.labels, e.annotations
+	case o.Found:
+		o.lack(factNamespace, reason)
+	}
+}
+
+// addNode adds the node of a pod that has one, and a node's own state.
+func (l *Live) addNode(ctx context.Context, o *Object, e *entry, seen time.Time) {
+	n := e
+	switch f := e.facts.(type) {
+	case *nodeFacts:
+	case *podFacts:
+		for _, i := range f.images {
+			o.Images = append(o.Images, Image{i.container, i.ref})
+		}
+		if f.node == "" {
+			return
+		}
+		o.Node = &Node{Name: f.node}
+		var reason string
+		if n, reason = l.findIn(ctx, nodeResource, schemas.Subject{APIVersion: "v1", Kind: "Node", Name: f.node}, seen); reason != "" {
+			o.lack(factNode, reason)
+			return
+		}
+	default:
+		return
+	}
+	o.Node = &Node{Name: n.key.name, UID: n.uid, Labels: n.labels, Deleted: l.watches.of(nodeResource).dead(n)}
+	if f, ok := n.facts.(*nodeFacts); ok {
+		o.Node.Ready, o.Node.Conditions, o.Node.Unschedulable = f.ready, f.conditions, f.unschedulable
+	}
+}
+
+// addServices adds the Services that select a pod: those whose selector its labels match, and those whose EndpointSlices
+// list it (or, of a deleted pod, listed it). A Service that is gone selects none but the pods that are gone too.
+func (l *Live) addServices(ctx context.Context, o *Object, e *entry) {
+	if _, isPod := e.facts.(*podFacts); !isPod || !l.whole(serviceResource) {
+		return
+	}
+	lives := !l.watches.of(podResource).dead(e)
+	names := map[string]bool{}
+	services, why := l.ready(ctx, serviceResource)
+	if why != "" {
+		o.lack(factServices, why)
+	}
+	services.each(e.key.namespace, func(s *entry, exists bool) {
+		f := s.facts.(*serviceFacts)
+		if (exists || !lives) && len(f.selector) > 0 && labels.SelectorFromSet(f.selector).Matches(labels.Set(e.labels)) {
+			names[s.key.name] = true
+		}
+	})
+	slicesOf, alsoWhy := l.ready(ctx, sliceResource)
+	if alsoWhy != "" && why == "" {
+		o.lack(factServices, alsoWhy)
+	}
+	slicesOf.members.of(e.uid, lives, slicesOf.now(), func(service string) { names[service] = true })
+	for name := range names {
+		o.Services = append(o.Services, name)
+	}
+	slices.Sort(o.Services)
+	o.Services = o.Services[:min(len(o.Services), maxServices)]
+}
+
+// The kinds whose revisions are ReplicaSets, and those whose revisions are ControllerRevisions.
+var (
+	byReplicaSet = map[string]bool{"Deployment": true, "ReplicaSet": true, "Rollout": true}
+	byRevision   = map[string]bool{"StatefulSet": true, "DaemonSet": true}
+)
+
+// addRollout adds the revisions of the nearest in the chain that has some.
+func (l *Live) addRollout(ctx context.Context, o *Object, ref schemas.Subject, e *entry, owners []*entry) {
+	type link struct{ kind, uid, name string }
+	chain := []link{{ref.Kind, e.uid, e.key.name}}
+	for _, owner := range o.Owners {
+		chain = append(chain, link{owner.Kind, owner.UID, owner.Name})
+	}
+	for _, c := range chain {
+		r := replicaSets
+		switch {
+		case byRevision[c.kind]:
+			r = revisionResource
+		case !byReplicaSet[c.kind]:
+			continue
+		}
+		if !l.whole(r) {
+			continue
+		}
+		revisions, why := l.ready(ctx, r)
+		if why != "" {
+			o.lack(factRollout, why)
+			return
+		}
+		hash := e.labels["controller-revision-hash"]
+		revisions.each(c.uid, func(rev *entry, _ bool) {
+			f, ok := rev.facts.(*revisionFacts)
+			if !ok || f.number == 0 {
+				return
+			}
+			o.Revisions = append(o.Revisions, Revision{f.number, f.since, refs(f.images)})
+			if hash != "" && (rev.key.name == hash || rev.key.name == c.name+"-"+hash) {
+				o.OwnRevision = f.number
+			}
+		})
+		if len(o.Revisions) > 0 {
+			break
+		}
+	}
+	slices.SortFunc(o.Revisions, func(a, b Revision) int { return cmp.Or(cmp.Compare(a.Number, b.Number), a.Since.Compare(b.Since)) })
+	for _, known := range append([]*entry{e}, owners...) {
+		if f, ok := known.facts.(*revisionFacts); ok && len(o.Revisions) > 0 && o.OwnRevision == 0 {
+			o.OwnRevision = f.number
+		}
+	}
+}
+
+func refs(images []image) []string {
+	out := make([]string, len(images))
+	for i := range images {
+		out[i] = images[i].ref
+	}
+	return out
+}
