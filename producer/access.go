@@ -43,11 +43,14 @@ func (p Permission) String() string {
 }
 
 // needed are the permissions that a producer uses. leaseNamespace is "" when it takes no Lease.
-func needed(leaseNamespace string) []Permission {
+func needed(leaseNamespace string, pods bool) []Permission {
 	all := []Permission{
 		{Verb: "get", Resource: "namespaces", Name: metav1.NamespaceSystem},
 		{Verb: "list", Resource: "events"},
 		{Verb: "watch", Resource: "events"},
+	}
+	if pods {
+		all = append(all, Permission{Verb: "list", Resource: "pods"}, Permission{Verb: "watch", Resource: "pods"})
 	}
 	if leaseNamespace != "" {
 		for _, verb := range []string{"get", "create", "update"} {

@@ -38,7 +38,7 @@ func explain(err error) error {
 	case apierrors.IsUnauthorized(err):
 		return fmt.Errorf("the API server refuses the credentials (401): renew the token or the kubeconfig: %w", err)
 	case apierrors.IsForbidden(err):
-		return fmt.Errorf("the API server forbids it (403): allow get on namespaces, list and watch on events: %w", err)
+		return fmt.Errorf("the API server forbids it (403): allow get on namespaces, list and watch on events and pods: %w", err)
 	}
 	return err
 }

@@ -24,6 +24,8 @@ type Config struct {
 	ListBufferBytes int         `koanf:"list_buffer_bytes"`
 	Batch           BatchConfig `koanf:"batch"`
 	Lease           LeaseConfig `koanf:"lease"`
+	// Containers is the source that sees containers crash and hang.
+	Containers ContainersConfig `koanf:"containers"`
 }
 
 // BatchConfig says when what is buffered is written as a transaction: at whichever bound is reached first.
@@ -56,6 +58,7 @@ func Default() Config {
 			Enabled: true, Name: "kubescribe-producer",
 			Duration: 8 * time.Second, RenewDeadline: 5 * time.Second, RetryPeriod: time.Second,
 		},
+		Containers: defaultContainers(),
 	}
 }
 
@@ -77,6 +80,7 @@ func (c Config) Validate() error {
 	check(c.Batch.MaxRecords >= 1 && c.Batch.MaxRecords <= 100_000, "batch.max_records: %d is out of bounds; use 1 to 100000", c.Batch.MaxRecords)
 	check(c.Batch.MaxBytes >= 1<<10 && c.Batch.MaxBytes <= 64<<20, "batch.max_bytes: %d is out of bounds; use 1024 to 67108864", c.Batch.MaxBytes)
 	check(c.Batch.MaxAge >= time.Millisecond && c.Batch.MaxAge <= time.Minute, "batch.max_age: %s is out of bounds; use 1ms to 1m", c.Batch.MaxAge)
+	c.Containers.problems(check)
 	if l := c.Lease; l.Enabled {
 		check(l.Name != "", "lease.name: is missing")
 		check(l.RetryPeriod >= 100*time.Millisecond, "lease.retry_period: %s is too short; use at least 100ms", l.RetryPeriod)

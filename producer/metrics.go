@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"kubescribe/schemas"
 )
 
 // metrics are those of one producer.
@@ -24,7 +26,9 @@ type metrics struct {
 	badLines     prometheus.Counter
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+// newMetrics are those of one source, which labels all but leader.
+func newMetrics(process prometheus.Registerer, source schemas.Source) *metrics {
+	reg := prometheus.WrapRegistererWith(prometheus.Labels{"source": string(source)}, process)
 	opts := func(name, help string) prometheus.Opts {
 		return prometheus.Opts{Namespace: "kubescribe", Subsystem: "producer", Name: name, Help: help}
 	}
@@ -34,7 +38,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return register(reg, prometheus.NewCounterVec(prometheus.CounterOpts(opts(name, help)), labels))
 	}
-	gauge := func(name, help string) prometheus.Gauge {
+	gauge := func(reg prometheus.Registerer, name, help string) prometheus.Gauge {
 		return register(reg, prometheus.NewGauge(prometheus.GaugeOpts(opts(name, help))))
 	}
 	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
@@ -43,19 +47,19 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}))
 	}
 	return &metrics{
-		observations: counters("observations_total", "Observations committed to Kafka, by type: event or gap.", "type"),
+		observations: counters("observations_total", "Observations committed to Kafka, by type: event, container or gap.", "type"),
 		skipped:      counter("skipped_total", "Revisions that the API server showed again although they are covered by the checkpoint."),
 		shortened:    counter("shortened_total", "Events whose record would have been larger than 3 MiB and lost text."),
 		lists: counters("lists_total",
-			"Lists of Events, by cause: first, resumed, expired, regression, or silence (which emits nothing).", "cause"),
+			"Lists, by cause: first, resumed, expired, regression, or silence (which emits nothing).", "cause"),
 		watches: counters("watches_total",
 			"Watches that ended, by how: closed, empty, expired, silent (reopened after a list), stalled or failed.", "end"),
 		gaps:       counters("gaps_total", "Gap records committed, by cause and certainty.", "cause", "certainty"),
 		apiErrors:  counters("api_errors_total", "Failed requests to the API server, by class: transient, expired or refused.", "class"),
 		sessions:   counters("session_ends_total", "Sessions that ended and are started over, by why: fenced, unknown_outcome, leadership or error.", "why"),
-		checkpoint: gauge("checkpoint_timestamp_seconds", "Unix time up to which the committed checkpoint is known to miss nothing."),
-		leader:     gauge("leader", "1 while this process holds the Lease, or needs none."),
-		lag: histogram("lag_seconds", "From an Event's own time (often whole seconds) to the commit of its record.",
+		checkpoint: gauge(reg, "checkpoint_timestamp_seconds", "Unix time up to which the committed checkpoint is known to miss nothing."),
+		leader:     gauge(process, "leader", "1 while this process holds the Lease, or needs none."),
+		lag: histogram("lag_seconds", "From the fact's own time (often whole seconds) to the commit of its record.",
 			[]float64{.05, .1, .25, .5, 1, 2, 5, 15, 60, 300, 1800, 7200}),
 		transaction: histogram("transaction_seconds", "Duration of a transaction.", prometheus.ExponentialBuckets(0.002, 2.5, 10)),
 		badLines:    counter("bad_lines_total", "Lines of recordings that could not be read and were skipped."),

@@ -62,7 +62,15 @@ func newOutput(w transactor, limit BatchConfig, topic, key string, m *metrics, r
 
 // add buffers a record and the checkpoint that holds once it is written. It blocks while the buffer is full.
 func (o *output) add(ctx context.Context, r *kgo.Record, f fact, cp schemas.Checkpoint) error {
-	o.records, o.facts, o.bytes, o.cp = append(o.records, r), append(o.facts, f), o.bytes+recordSize(r), &cp
+	return o.addAll(ctx, []*kgo.Record{r}, []fact{f}, cp)
+}
+
+// addAll buffers records that belong into one transaction. Records beyond the facts are no facts, but what is remembered of them.
+func (o *output) addAll(ctx context.Context, records []*kgo.Record, facts []fact, cp schemas.Checkpoint) error {
+	o.records, o.facts, o.cp = append(o.records, records...), append(o.facts, facts...), &cp
+	for _, r := range records {
+		o.bytes += recordSize(r)
+	}
 	if len(o.records) >= o.limit.MaxRecords || o.bytes >= o.limit.MaxBytes {
 		return o.flush(ctx)
 	}

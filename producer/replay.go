@@ -86,7 +86,7 @@ func newPlayer(cfg Config, cluster string, k kafka, d stream.Deps, in []Recordin
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return &player{cfg: cfg, cluster: c, kafka: k, d: d, m: newMetrics(d.Metrics), ready: &readiness{to: d.Health}, in: in, opts: o, pace: steady}, nil
+	return &player{cfg: cfg, cluster: c, kafka: k, d: d, m: newMetrics(d.Metrics, "recordings"), ready: &readiness{to: d.Health}, in: in, opts: o, pace: steady}, nil
 }
 
 func (p *player) run(ctx context.Context) (ReplaySummary, error) {

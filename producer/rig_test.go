@@ -57,6 +57,7 @@ func newRig(t *testing.T, k stream.Config, rc *rest.Config) *rig {
 	t.Helper()
 	r := &rig{t: t, kafka: k, rest: rc, cluster: fmt.Sprintf("c%d-%d", os.Getpid(), rigNumber.Add(1)), cfg: Default(), faults: &faults{t: t, at: -1}, health: &healthLog{}, now: time.Now}
 	r.cfg.Lease.Enabled = false
+	r.cfg.Containers.Enabled = false // its tests switch it on
 	r.cfg.Batch.MaxAge = 2 * time.Millisecond
 	r.topics(partitions)
 	return r
@@ -97,7 +98,9 @@ func (r *rig) producer() *producer {
 	api, err := newClient(r.rest, time.Second)
 	require.NoError(r.t, err)
 	d := r.deps()
-	return &producer{cfg: r.cfg, cluster: schemas.Cluster{Name: r.cluster}, api: api, kafka: r.faulty(), d: d, m: newMetrics(d.Metrics), ready: &readiness{to: d.Health}, pace: hasty}
+	p := &producer{cfg: r.cfg, cluster: schemas.Cluster{Name: r.cluster}, api: api, kafka: r.faulty(), d: d, m: newMetrics(d.Metrics, schemas.SourceEvents), ready: &readiness{to: d.Health}, pace: hasty}
+	p.containers = newContainers(p)
+	return p
 }
 
 // start runs a producer; stop ends it as a signal does and returns Run's error.

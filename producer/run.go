@@ -24,6 +24,8 @@ type producer struct {
 	m       *metrics
 	ready   *readiness
 	pace    pacing
+	// containers is the state source beside the events.
+	containers *containers
 }
 
 // Run watches the cluster behind rc and writes what it shows into the topics of that name, until ctx ends; then it writes what
@@ -43,8 +45,9 @@ func Run(ctx context.Context, cfg Config, cluster string, k stream.Config, d str
 	}
 	p := &producer{
 		cfg: cfg, cluster: schemas.Cluster{Name: cluster}, api: api, kafka: newKafka(k, d),
-		d: d, m: newMetrics(d.Metrics), ready: &readiness{to: d.Health}, pace: steady,
+		d: d, m: newMetrics(d.Metrics, schemas.SourceEvents), ready: &readiness{to: d.Health}, pace: steady,
 	}
+	p.containers = newContainers(p)
 	return p.run(ctx)
 }
 
@@ -56,13 +59,13 @@ func (p *producer) run(ctx context.Context) error {
 		}
 		return err
 	}
-	session := p.session
+	session := p.sources
 	if !p.cfg.Lease.Enabled {
 		p.m.leader.Set(1)
 	} else {
 		session = func(ctx context.Context) error {
 			p.ready.at("waiting for the Lease")
-			return p.lead(ctx, p.session)
+			return p.lead(ctx, p.sources)
 		}
 	}
 	failures := retry{pacing: p.pace}
@@ -100,7 +103,7 @@ func (p *producer) introduce(ctx context.Context) error {
 	}
 	failures := retry{pacing: p.pace}
 	for {
-		err := p.api.checkAccess(ctx, needed(leaseNamespace))
+		err := p.api.checkAccess(ctx, needed(leaseNamespace, p.cfg.Containers.Enabled))
 		if IsAccess(err) {
 			return err
 		}
@@ -116,6 +119,24 @@ func (p *producer) introduce(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// sources runs a session of the events, and beside it the state source, until the session ends.
+func (p *producer) sources(ctx context.Context) error {
+	if !p.cfg.Containers.Enabled {
+		return p.session(ctx)
+	}
+	beside, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		p.containers.run(beside)
+	}()
+	defer func() {
+		cancel()
+		<-ended
+	}()
+	return p.session(ctx)
 }
 
 func (p *producer) session(ctx context.Context) error {

@@ -260,7 +260,7 @@ func TestRunRetriesForEverAndSaysWhy(t *testing.T) {
 	}{
 		{apierrors.NewServiceUnavailable("etcd is away"), "etcd is away"},
 		{apierrors.NewUnauthorized("token expired"), "401"},
-		{apierrors.NewForbidden(events, "", errors.New("no")), "allow get on namespaces, list and watch on events"},
+		{apierrors.NewForbidden(events, "", errors.New("no")), "allow get on namespaces, list and watch on events and pods"},
 	} {
 		api.set(func() { api.fail = func(*http.Request) *apierrors.StatusError { return step.err } })
 		if step.want == "etcd is away" {

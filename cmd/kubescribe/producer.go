@@ -18,8 +18,11 @@ func newProducer(con console) *cobra.Command {
 			Long: `producer watches the API server and writes every revision of every Event to the topic events.<cluster>, exactly once,
 through restarts, failover and expired watches. Any number may run for a cluster: one is active, the others wait for its Lease.
 
-It needs: get on the namespace kube-system, list and watch on events, and get, create and update on leases in its own
-namespace.`,
+It also writes down each container that ended abnormally or cannot start (OOMKilled, CrashLoopBackOff, ImagePullBackOff, …),
+once: Kubernetes writes no Event for some of these.
+
+It needs: get on the namespace kube-system, list and watch on events and pods (without pods: producer.containers.enabled:
+false), and get, create and update on leases in its own namespace.`,
 			Example: "  kubescribe producer --config kubescribe.yaml\n  kubescribe producer --cluster shop --brokers kafka:9092 --kubeconfig ~/.kube/config",
 		},
 		flags: kubernetesFlags,

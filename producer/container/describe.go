@@ -1,0 +1,115 @@
+package container
+
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kubescribe/schemas"
+)
+
+// Whoever may write a pod's status chooses these strings; the bounds keep the id below 512 bytes and the record below the topic's
+// limit.
+const (
+	maxReason   = 120
+	maxInstance = 200
+	maxMessage  = 16 << 10
+	maxName     = 4 << 10
+	maxLabels   = 128
+)
+
+// ended describes c by one of its ends.
+func ended(c listed, t *corev1.ContainerStateTerminated) schemas.ContainerTransition {
+	what := describe(c)
+	end := termination(t)
+	what.State, what.Reason, what.Message = schemas.StateTerminated, end.Reason, end.Message
+	what.ExitCode, what.Signal = &end.ExitCode, end.Signal
+	what.StartedAt, what.FinishedAt, what.ContainerID = end.StartedAt, end.FinishedAt, end.ContainerID
+	return what
+}
+
+// waits describes c by its waiting.
+func waits(c listed) schemas.ContainerTransition {
+	what := describe(c)
+	w := c.status.State.Waiting
+	what.State, what.Reason, what.Message = schemas.StateWaiting, clip(w.Reason, maxName), clip(w.Message, maxMessage)
+	what.ContainerID = clip(c.status.ContainerID, maxName)
+	if t := c.status.LastTerminationState.Terminated; t != nil {
+		what.Last = termination(t)
+		if what.ContainerID == "" {
+			what.ContainerID = what.Last.ContainerID
+		}
+	}
+	return what
+}
+
+func describe(c listed) schemas.ContainerTransition {
+	what := schemas.ContainerTransition{
+		Container: c.status.Name, Kind: c.kind, RestartCount: max(0, c.status.RestartCount),
+		Image: clip(c.status.Image, maxName), ImageID: clip(c.status.ImageID, maxName),
+	}
+	if c.spec == nil {
+		return what
+	}
+	if c.spec.Image != "" {
+		what.Image = clip(c.spec.Image, maxName)
+	}
+	for name, q := range c.spec.Resources.Limits {
+		if what.Limits == nil {
+			what.Limits = map[string]string{}
+		}
+		what.Limits[string(name)] = q.String()
+	}
+	return what
+}
+
+func termination(t *corev1.ContainerStateTerminated) *schemas.ContainerTermination {
+	end := &schemas.ContainerTermination{
+		Reason: clip(t.Reason, maxName), Message: clip(t.Message, maxMessage), ExitCode: t.ExitCode, Signal: t.Signal,
+		StartedAt: utc(t.StartedAt), FinishedAt: utc(t.FinishedAt), ContainerID: clip(t.ContainerID, maxName),
+	}
+	if end.Signal == 0 && t.ExitCode > 128 && t.ExitCode <= 192 {
+		end.Signal = t.ExitCode - 128
+	}
+	switch {
+	case end.Reason != "":
+	case t.ExitCode == 0:
+		end.Reason = "Completed"
+	default:
+		end.Reason = "Error"
+	}
+	return end
+}
+
+// utc is t in UTC; the zero time and the epoch, which some runtimes write for "never", are zero.
+func utc(t metav1.Time) time.Time {
+	if t.IsZero() || t.Unix() == 0 {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+// addPod fills in what is the same for all containers of a pod.
+func addPod(what *schemas.ContainerTransition, p *corev1.Pod) {
+	what.Node, what.PodPhase, what.PodReason = clip(p.Spec.NodeName, maxName), string(p.Status.Phase), clip(p.Status.Reason, maxName)
+	if r := metav1.GetControllerOfNoCopy(p); r != nil {
+		what.Owner = &schemas.Subject{APIVersion: r.APIVersion, Kind: r.Kind, Name: r.Name, UID: string(r.UID)}
+	}
+	if len(p.Labels) <= maxLabels {
+		what.Labels = p.Labels
+	}
+}
+
+// clip cuts s to at most limit bytes without breaking a character, and keeps no longer string alive.
+func clip(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return strings.Clone(s[:limit])
+}
