@@ -39,15 +39,14 @@ func (m *matcher) transform(_ context.Context, records []*kgo.Record) (stream.Ou
 	var out stream.Output
 	matched, failed := map[string]int{}, map[string]int{}
 	for _, r := range records {
-		d, err := schemas.DecodeDocument(r.Value)
+		matches, failures, err := m.matcher.MatchValue(r.Value)
 		if err != nil {
 			out.Poison = append(out.Poison, stream.Poison{Record: r, Reason: "undecodable", Err: err})
 			continue
 		}
-		matches, failures := m.matcher.Match(d)
 		for _, f := range failures {
 			failed[f.Rule.Name]++
-			m.warn(f, d)
+			m.warn(f, r)
 		}
 		for i := range matches {
 			rec, err := m.record(&matches[i], r)
@@ -83,11 +82,11 @@ func (m *matcher) record(match *schemas.Match, from *kgo.Record) (*kgo.Record, e
 }
 
 // warn logs a rule's first failure since the last reload; the others are counted.
-func (m *matcher) warn(f rule.Failure, d *schemas.Document) {
+func (m *matcher) warn(f rule.Failure, r *kgo.Record) {
 	if m.warned[f.Rule.Name] {
 		return
 	}
 	m.warned[f.Rule.Name] = true
 	m.deps.Log.Warn("rule failed on a document; further failures of this rule are only counted", "rule", f.Rule.Name,
-		"file", f.Rule.File, "line", f.Rule.Line, "event_id", d.Event.ID, "err", f.Err)
+		"file", f.Rule.File, "line", f.Rule.Line, "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "err", f.Err)
 }

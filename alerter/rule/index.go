@@ -5,6 +5,7 @@ import (
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/parser"
+	"github.com/expr-lang/expr/vm"
 )
 
 // field is a field of Env that rules are indexed by.
@@ -130,24 +131,45 @@ func either(a, b map[field][]string) map[field][]string {
 	return all
 }
 
-// index is a tree: each level asks for one field and goes on with the rules that its value allows, and with those that
-// don't care about it. So a document meets only the rules that could match.
-type index struct {
-	rules  []*Rule
-	field  field
-	values map[string]*index
-	rest   *index
+// condition is an expression of a rule: the one that makes it fire, or the one that resolves it.
+type condition struct {
+	rule     *Rule
+	program  *vm.Program
+	required map[field][]string
+	// sketch says that a sketch of a document is enough to evaluate it.
+	sketch   bool
+	resolves bool
 }
 
-// worthIt is how many rules must require a field before a level for it costs less than it saves.
+func conditions(rules []*Rule) []*condition {
+	var all []*condition
+	for _, r := range rules {
+		all = append(all, &condition{rule: r, program: r.program, required: r.required, sketch: sketchable(r.Expr)})
+		if r.resolve != nil {
+			all = append(all, &condition{rule: r, program: r.resolve, required: requirements(r.ResolveWhen), sketch: sketchable(r.ResolveWhen), resolves: true})
+		}
+	}
+	return all
+}
+
+// index is a tree: each level asks for one field and goes on with the conditions that its value allows, and with those that
+// don't care about it. So a document meets only the conditions that could hold.
+type index struct {
+	conditions []*condition
+	field      field
+	values     map[string]*index
+	rest       *index
+}
+
+// worthIt is how many conditions must require a field before a level for it costs less than it saves.
 const worthIt = 3
 
-func newIndex(rules []*Rule, used [fieldCount]bool) *index {
+func newIndex(all []*condition, used [fieldCount]bool) *index {
 	best, most := field(-1), worthIt-1
 	for f := range fieldCount {
 		n := 0
-		for _, r := range rules {
-			if _, ok := r.required[f]; ok && !used[f] {
+		for _, c := range all {
+			if _, ok := c.required[f]; ok && !used[f] {
 				n++
 			}
 		}
@@ -156,23 +178,23 @@ func newIndex(rules []*Rule, used [fieldCount]bool) *index {
 		}
 	}
 	if best < 0 {
-		return &index{rules: rules}
+		return &index{conditions: all}
 	}
 	used[best] = true
-	var rest []*Rule
-	values := map[string][]*Rule{}
-	for _, r := range rules {
-		required, ok := r.required[best]
+	var rest []*condition
+	values := map[string][]*condition{}
+	for _, c := range all {
+		required, ok := c.required[best]
 		if !ok {
-			rest = append(rest, r)
+			rest = append(rest, c)
 		}
 		for _, v := range required {
-			values[v] = append(values[v], r)
+			values[v] = append(values[v], c)
 		}
 	}
 	ix := &index{field: best, values: make(map[string]*index, len(values))}
-	for v, rs := range values {
-		ix.values[v] = newIndex(rs, used)
+	for v, cs := range values {
+		ix.values[v] = newIndex(cs, used)
 	}
 	if len(rest) > 0 {
 		ix.rest = newIndex(rest, used)
@@ -180,15 +202,16 @@ func newIndex(rules []*Rule, used [fieldCount]bool) *index {
 	return ix
 }
 
-// each calls fn for every rule that could match e, each once.
-func (ix *index) each(e *Env, fn func(*Rule)) {
+// candidates appends every condition that could hold for e, each once. e may be a sketch.
+func (ix *index) candidates(e *Env, all []*condition) []*condition {
 	for ix != nil {
-		for _, r := range ix.rules {
-			fn(r)
-		}
-		if v, ok := ix.values[e.at(ix.field)]; ok && len(ix.values) > 0 {
-			v.each(e, fn)
+		all = append(all, ix.conditions...)
+		if len(ix.values) > 0 {
+			if v, ok := ix.values[e.at(ix.field)]; ok {
+				all = v.candidates(e, all)
+			}
 		}
 		ix = ix.rest
 	}
+	return all
 }

@@ -86,3 +86,32 @@ func TestLanguage(t *testing.T) {
 		assert.Equal(t, want, len(m) == 1, expr)
 	}
 }
+
+func TestResolveWhen(t *testing.T) {
+	set := load(t, `
+groups:
+- name: g
+  rules:
+  - alert: Probe
+    expr: reason == "Unhealthy" or reason == "Both"
+    resolve: {after: 1h, when: 'reason in ["Started", "Both"] and kind == "Pod"'}
+    group_by: [namespace, workload]
+    labels: {severity: page}
+    annotations: {summary: "{{ .Name }}"}
+`)
+	m := rule.NewMatcher(set)
+	kinds := map[string][]bool{}
+	for _, reason := range []string{"Unhealthy", "Started", "Both", "Other"} {
+		matches, failed := m.Match(pod(reason))
+		require.Empty(t, failed)
+		for _, match := range matches {
+			kinds[reason] = append(kinds[reason], match.Resolves)
+			require.NoError(t, match.Validate())
+		}
+	}
+	assert.Equal(t, map[string][]bool{"Unhealthy": {false}, "Started": {true}, "Both": {false}}, kinds)
+	begin, _ := m.Match(pod("Unhealthy"))
+	end, _ := m.Match(pod("Started"))
+	assert.Equal(t, begin[0].Fingerprint, end[0].Fingerprint)
+	assert.NotEqual(t, begin[0].ID, end[0].ID)
+}

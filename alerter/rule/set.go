@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/expr-lang/expr/vm"
 
@@ -25,7 +26,7 @@ func newSet(rules []*Rule) *Set {
 	for _, r := range rules {
 		fmt.Fprintln(h, r.Name, r.Hash)
 	}
-	return &Set{Rules: rules, Hash: hex.EncodeToString(h.Sum(nil)[:8]), index: newIndex(rules, [fieldCount]bool{})}
+	return &Set{Rules: rules, Hash: hex.EncodeToString(h.Sum(nil)[:8]), index: newIndex(conditions(rules), [fieldCount]bool{})}
 }
 
 // Failure is a rule that could not be evaluated, or an annotation that could not be rendered, for one document.
@@ -34,42 +35,93 @@ type Failure struct {
 	Err  error
 }
 
-// Matcher evaluates the rules of a Set, one document after the other. It keeps the virtual machine's memory between
-// documents and is not safe for concurrent use.
+// Matcher evaluates the rules of a Set, one document after the other. It keeps memory between documents and is not safe for
+// concurrent use.
 type Matcher struct {
-	set *Set
-	vm  vm.VM
+	set   *Set
+	vm    vm.VM
+	draft Env
+	found []*condition
 }
 
 // NewMatcher returns a Matcher for s.
 func NewMatcher(s *Set) *Matcher { return &Matcher{set: s} }
 
-// Match returns a Match for each rule that d meets, and the rules that failed on it. A rule that fails does not match and
-// does not stop the others. A document of which nothing new happened (no occurrences) matches nothing.
+// Match returns a Match for each rule that d meets, and one that resolves for each rule whose resolve expression it meets, and the
+// rules that failed on it. A rule that fails does not match and does not stop the others. A document that makes a rule fire does not
+// resolve it too. A document of which nothing new happened (no occurrences) matches nothing.
 func (m *Matcher) Match(d *schemas.Document) ([]schemas.Match, []Failure) {
-	var matches []schemas.Match
-	var failed []Failure
 	env := NewEnv(d)
 	if env.Occurrences < 1 {
 		return nil, nil
 	}
-	m.set.index.each(env, func(r *Rule) {
-		if !r.Scope.allows(env) {
-			return
+	m.found = m.set.index.candidates(env, m.found[:0])
+	return m.evaluate(m.found, d, env)
+}
+
+// MatchValue is Match of the document in a record's value, which it decodes only if a rule could match. An error means that the
+// value is no document; what no rule looks at is not looked at here either.
+func (m *Matcher) MatchValue(value []byte) ([]schemas.Match, []Failure, error) {
+	e := &m.draft
+	if sketch(value, e) {
+		if e.Occurrences < 1 {
+			return nil, nil, nil
 		}
-		met, err := m.met(r.program, env)
+		m.found = m.set.index.candidates(e, m.found[:0])
+		m.found = slices.DeleteFunc(m.found, func(c *condition) bool { return m.excluded(c, e) })
+		if len(m.found) == 0 {
+			return nil, nil, nil
+		}
+	}
+	d, err := schemas.DecodeDocument(value)
+	if err != nil {
+		return nil, nil, err
+	}
+	matches, failed := m.Match(d)
+	return matches, failed, nil
+}
+
+// excluded says whether a sketch is enough to know that c does not hold.
+func (m *Matcher) excluded(c *condition, sketch *Env) bool {
+	if len(c.rule.Scope.NamespaceLabels) == 0 && !c.rule.Scope.allows(sketch) {
+		return true
+	}
+	if !c.sketch {
+		return false
+	}
+	met, err := m.met(c.program, sketch)
+	return err == nil && !met
+}
+
+func (m *Matcher) evaluate(found []*condition, d *schemas.Document, e *Env) ([]schemas.Match, []Failure) {
+	var matches []schemas.Match
+	var failed []Failure
+	for _, c := range found {
+		if !c.rule.Scope.allows(e) {
+			continue
+		}
+		met, err := m.met(c.program, e)
+		if met && c.resolves {
+			met, err = m.met(c.rule.program, e)
+			met = !met
+		}
 		if err != nil {
-			failed = append(failed, Failure{r, fmt.Errorf("evaluating expr: %w", err)})
+			failed = append(failed, Failure{c.rule, fmt.Errorf("evaluating expr: %w", err)})
+			continue
 		}
 		if !met {
-			return
+			continue
 		}
-		match, errs := r.match(d, env)
+		if c.resolves {
+			matches = append(matches, c.rule.ending(d, e))
+			continue
+		}
+		match, errs := c.rule.match(d, e)
 		for _, err := range errs {
-			failed = append(failed, Failure{r, err})
+			failed = append(failed, Failure{c.rule, err})
 		}
 		matches = append(matches, match)
-	})
+	}
 	return matches, failed
 }
 
@@ -82,31 +134,45 @@ func (m *Matcher) met(p *vm.Program, e *Env) (bool, error) {
 	return b, nil
 }
 
-// match is the Match of d by r. Errors are those of annotations, which are then in the annotation's text.
-func (r *Rule) match(d *schemas.Document, e *Env) (schemas.Match, []error) {
+// basis is what every Match of d by r has.
+func (r *Rule) basis(d *schemas.Document, e *Env) schemas.Match {
 	m := schemas.Match{
 		ID: d.Event.ID + "/" + r.Name, EventID: d.Event.ID, Cluster: r.Scope.cluster(e.Cluster), Rule: r.Name, RuleHash: r.Hash,
-		Labels: maps.Clone(r.Labels), Receivers: r.Receivers, Time: e.Time, ObservedAt: d.Event.Created,
-		Occurrences: int64(e.Occurrences), Policy: r.Policy, Evidence: r.evidence(d, e),
-	}
-	if m.Labels == nil {
-		m.Labels = map[string]string{}
-	}
-	m.Labels["alertname"] = r.Name
-	if !r.Scope.Fleet {
-		m.Labels["cluster"] = e.Cluster
+		Receivers: r.Receivers, Time: e.Time, ObservedAt: d.Event.Created, Occurrences: int64(e.Occurrences), Policy: r.Policy,
+		Evidence: r.evidence(d, e),
 	}
 	if len(r.groupBy) > 0 {
 		m.Group = make(map[string]string, len(r.groupBy))
 	}
 	for _, g := range r.groupBy {
-		v := cut(g.value(e), maxGroupValue)
-		m.Group[g.name] = v
-		if v != "" {
-			m.Labels[g.name] = v
-		}
+		m.Group[g.name] = cut(g.value(e), maxGroupValue)
 	}
 	m.Fingerprint = schemas.Fingerprint(r.Name, m.Group)
+	return m
+}
+
+// ending is the Match that resolves r's alert of the group that d belongs to.
+func (r *Rule) ending(d *schemas.Document, e *Env) schemas.Match {
+	m := r.basis(d, e)
+	m.ID += "/resolve"
+	m.Resolves = true
+	return m
+}
+
+// match is the Match of d by r. Errors are those of annotations, which are then in the annotation's text.
+func (r *Rule) match(d *schemas.Document, e *Env) (schemas.Match, []error) {
+	m := r.basis(d, e)
+	m.Labels = make(map[string]string, len(r.Labels)+len(m.Group)+2)
+	maps.Copy(m.Labels, r.Labels)
+	m.Labels["alertname"] = r.Name
+	if !r.Scope.Fleet {
+		m.Labels["cluster"] = e.Cluster
+	}
+	for name, v := range m.Group {
+		if v != "" {
+			m.Labels[name] = v
+		}
+	}
 	var errs []error
 	if len(r.annotations) > 0 {
 		m.Annotations = make(map[string]string, len(r.annotations))
