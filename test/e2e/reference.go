@@ -20,15 +20,25 @@ type reference struct {
 	cmd        *exec.Cmd
 	ended      chan struct{}
 
-	mu   sync.Mutex
-	ids  map[string]bool
-	last uint64 // the newest resourceVersion
-	err  error
+	mu      sync.Mutex
+	ids     map[string]bool
+	changes []change
+	named   map[string]string // key → UID of the Event that is there
+	last    uint64 // the newest resourceVersion
+	err     error
+}
+
+// change is one revision of an Event, or its deletion by a client or by its TTL.
+type change struct {
+	uid     string
+	rv      uint64
+	deleted bool
 }
 
 // etcdRecord is a line of etcdwatch.
 type etcdRecord struct {
 	Type            string `json:"type"` // put, delete, progress or end
+	Key             string `json:"key"`
 	UID             string `json:"uid"`
 	ResourceVersion uint64 `json:"resourceVersion,string"`
 }
@@ -54,7 +64,7 @@ func (e *Env) startReference(ctx context.Context, clusterUID string, from int64)
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
-	r := &reference{clusterUID: clusterUID, cmd: cmd, ended: make(chan struct{}), ids: map[string]bool{}}
+	r := &reference{clusterUID: clusterUID, cmd: cmd, ended: make(chan struct{}), ids: map[string]bool{}, named: map[string]string{}}
 	go func() {
 		defer close(r.ended)
 		defer log.Close()
@@ -79,6 +89,17 @@ func (r *reference) add(line []byte) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	switch rec.Type {
+	case "put":
+		r.named[rec.Key] = rec.UID
+	case "delete":
+		if rec.UID == "" { // its former value is compacted away
+			rec.UID = r.named[rec.Key]
+		}
+	}
+	if rec.Type == "put" || rec.Type == "delete" {
+		r.changes = append(r.changes, change{rec.UID, rec.ResourceVersion, rec.Type == "delete"})
+	}
 	if rec.Type == "put" {
 		r.last = max(r.last, rec.ResourceVersion)
 		r.ids[schemas.EventID(r.clusterUID, 0, rec.UID, fmt.Sprint(rec.ResourceVersion))] = true
@@ -100,6 +121,13 @@ func (r *reference) snapshot() (map[string]bool, error) {
 		ids[id] = true
 	}
 	return ids, r.err
+}
+
+// chronicle is everything that has happened to Events so far, in order.
+func (r *reference) chronicle() ([]change, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]change(nil), r.changes...), r.err
 }
 
 // newest is the newest resourceVersion of an Event.
