@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"kubescribe/internal/message"
 	"kubescribe/schemas"
 )
 
@@ -42,13 +43,25 @@ type event struct {
 	Image       string            `yaml:"image"`
 	Labels      map[string]string `yaml:"labels"`
 	Annotations map[string]string `yaml:"annotations"`
-	Enrichment  string            `yaml:"enrichment"`
-	Gap         *gap              `yaml:"gap"`
-	ErrorCode   string            `yaml:"error_code"`
-	Log         string            `yaml:"log"`
+	// NamespaceLabels are those of the namespace.
+	NamespaceLabels map[string]string `yaml:"namespace_labels"`
+	Enrichment      string            `yaml:"enrichment"`
+	Rollout         *rollout          `yaml:"rollout"`
+	Restarts        int64             `yaml:"restarts"`
+	Gap             *gap              `yaml:"gap"`
+	ErrorCode       string            `yaml:"error_code"`
+	Log             string            `yaml:"log"`
 
 	// Document is a whole document, as it is stored, in place of the fields above but at, every, times and id.
 	Document map[string]any `yaml:"document"`
+}
+
+type rollout struct {
+	Revision       int64    `yaml:"revision"`
+	PodRevision    int64    `yaml:"pod_revision"`
+	Age            string   `yaml:"age"`
+	Images         []string `yaml:"images"`
+	PreviousImages []string `yaml:"previous_images"`
 }
 
 type gap struct {
@@ -96,6 +109,10 @@ func (e *event) fill(d *schemas.Document, when time.Time) error {
 	}
 	d.Kubescribe.Type, d.Kubescribe.Class = e.types()
 	d.Kubescribe.MessageHash, d.Kubescribe.Occurrences = e.MessageHash, e.Occurrences
+	if e.MessageHash == "" {
+		d.Kubescribe.MessageHash = message.Hash(e.Message)
+	}
+	d.Kubernetes.NamespaceLabels = e.NamespaceLabels
 	d.Kubernetes.Namespace, d.Kubernetes.Labels, d.Kubernetes.Annotations = e.Namespace, e.Labels, e.Annotations
 	d.Kubernetes.Node, d.Kubernetes.Container = named(e.Node), named(e.Container)
 	if kind == "Pod" {
@@ -144,6 +161,19 @@ func (e *event) context(d *schemas.Document, when time.Time) error {
 			return fmt.Errorf("workload: %q is no Kind/name", e.Workload)
 		}
 		d.Kubescribe.Workload = &schemas.Owner{Kind: kind, Name: name}
+	}
+	if e.Restarts > 0 {
+		d.Kubescribe.Container = &schemas.ContainerFact{State: schemas.StateTerminated, RestartCount: e.Restarts}
+	}
+	if r := e.Rollout; r != nil {
+		age, err := duration(r.Age)
+		if err != nil {
+			return fmt.Errorf("rollout.age: %w", err)
+		}
+		d.Kubescribe.Rollout = &schemas.Rollout{
+			Revision: r.Revision, PodRevision: r.PodRevision, Images: r.Images, PreviousImages: r.PreviousImages,
+			ChangedAt: when.Add(-age), AgeSeconds: int64(age.Seconds()),
+		}
 	}
 	if e.Gap == nil {
 		return nil
