@@ -22,7 +22,8 @@ type Config struct {
 	Brokers []string `koanf:"brokers"`
 	// ClientID names the process in the brokers' logs and quotas. Each loop appends its role.
 	ClientID string `koanf:"client_id"`
-	// TopicPrefix comes before every topic's name.
+	// TopicPrefix comes before every topic's name, and, unless it is the default, before the names of groups and
+	// transactional ids: installations with prefixes of their own can share a Kafka.
 	TopicPrefix string     `koanf:"topic_prefix"`
 	TLS         TLSConfig  `koanf:"tls"`
 	SASL        SASLConfig `koanf:"sasl"`

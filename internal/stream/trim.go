@@ -33,7 +33,7 @@ func Trim(ctx context.Context, cfg Config, d Deps, topic string, keep int64, gro
 	for p, end := range ends[topic] {
 		upTo[p] = end.Offset - keep
 	}
-	for _, group := range groups {
+	for _, group := range cfg.scopedAll(groups) {
 		committed, err := groupOffsets(ctx, cl, group)
 		if err != nil {
 			return 0, fmt.Errorf("reading the offsets of group %s: %w", group, explain("", err))

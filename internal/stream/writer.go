@@ -25,6 +25,7 @@ func OpenWriter(ctx context.Context, cfg Config, d Deps, transactionalID string)
 	if transactionalID == "" {
 		return nil, errors.New("stream: a writer needs a transactional id")
 	}
+	transactionalID = cfg.scoped(transactionalID)
 	cl, err := newClient(cfg, d.withDefaults(), "writer-"+transactionalID,
 		kgo.TransactionalID(transactionalID),
 		kgo.TransactionTimeout(transactionTimeout),
