@@ -14,11 +14,12 @@ import (
 // Whoever may write a pod's status chooses these strings; the bounds keep the id below 512 bytes and the record below the topic's
 // limit.
 const (
-	maxReason   = 120
-	maxInstance = 200
-	maxMessage  = 16 << 10
-	maxName     = 4 << 10
-	maxLabels   = 128
+	maxReason    = 120
+	maxInstance  = 200
+	maxContainer = 63
+	maxMessage   = 16 << 10
+	maxName      = 4 << 10
+	maxLabels    = 128
 )
 
 // ended describes c by one of its ends.

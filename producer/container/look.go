@@ -2,6 +2,7 @@ package container
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -104,6 +105,9 @@ func (o *Options) look(p *corev1.Pod, clusterUID string) (found []candidate, pre
 	ending := mainEnded(p)
 	deleted := deletedAt(p)
 	for _, c := range containers(p) {
+		if name := c.status.Name; name == "" || len(name) > maxContainer || strings.Contains(name, "/") {
+			continue // the API server lets no pod have such a container
+		}
 		id := func(instance string, state schemas.ContainerState, reason string) string {
 			return schemas.ContainerID(clusterUID, string(p.UID), c.status.Name, instance, string(state), clip(reason, maxReason))
 		}
