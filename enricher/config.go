@@ -24,8 +24,21 @@ type Config struct {
 	APIBurst int     `koanf:"api_burst"`
 	// KeepDeleted is how long a deleted object stays known, for the events that arrive after its deletion.
 	KeepDeleted time.Duration `koanf:"keep_deleted"`
-	// ServiceLabels are the labels of the involved object that may name its service; the first that is set wins.
+	// ServiceLabels are the labels that may name the service: the first that is set on the involved object wins, else on its
+	// nearest owner that has one. Without any, a Service that selects the pod gives the name: the one with the workload's
+	// name, else the first by name.
 	ServiceLabels []string `koanf:"service_labels"`
+	// TeamLabels are the labels and annotations that may name the team, which becomes labels.team. They are looked for on the
+	// involved object, then on its owners from the nearest up, then on its namespace.
+	TeamLabels []string `koanf:"team_labels"`
+	// NodePoolLabels are the labels of a node that may name its pool.
+	NodePoolLabels []string `koanf:"node_pool_labels"`
+	// Set gives documents fields of your own: labels.<name> becomes the text of the expression, if it is not empty. It
+	// overrides the team. Example: {tier: 'labels["tier"]', team: 'namespace == "kube-system" ? "platform" : team'}.
+	Set map[string]string `koanf:"set"`
+	// Classes give documents a retention class; the first whose condition is true wins. Without one, the class is normal,
+	// warning, crash or gap. Example: [{class: audit, when: 'namespace == "kube-system"'}].
+	Classes []ClassRule `koanf:"classes"`
 	// KeepOriginal copies the observation's payload to event.original, up to MaxOriginalBytes.
 	KeepOriginal bool `koanf:"keep_original"`
 }
@@ -40,6 +53,11 @@ func Default() Config {
 		APIBurst:          100,
 		KeepDeleted:       15 * time.Minute,
 		ServiceLabels:     []string{"app.kubernetes.io/name", "app"},
+		TeamLabels:        []string{"team", "app.kubernetes.io/team", "owner"},
+		NodePoolLabels: []string{
+			"cloud.google.com/gke-nodepool", "eks.amazonaws.com/nodegroup", "kubernetes.azure.com/agentpool", "karpenter.sh/nodepool",
+			"kops.k8s.io/instancegroup", "node.kubernetes.io/pool", "pool",
+		},
 	}
 }
 
@@ -60,8 +78,16 @@ func (c Config) Validate() error {
 	check(c.APIQPS > 0, "enricher.api_qps: %g is not above 0", c.APIQPS)
 	check(c.APIBurst >= 1, "enricher.api_burst: %d is not at least 1", c.APIBurst)
 	check(c.KeepDeleted >= 0 && c.KeepDeleted <= 24*time.Hour, "enricher.keep_deleted: %s is not in 0..24h: deleted objects stay in memory", c.KeepDeleted)
-	for i, l := range c.ServiceLabels {
-		check(l != "", "enricher.service_labels[%d] is empty: name a label or remove it", i)
+	named := func(key string, labels []string) {
+		for i, l := range labels {
+			check(l != "", "enricher.%s[%d] is empty: name a label or remove it", key, i)
+		}
+	}
+	named("service_labels", c.ServiceLabels)
+	named("team_labels", c.TeamLabels)
+	named("node_pool_labels", c.NodePoolLabels)
+	if _, err := c.fields(); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

@@ -3,6 +3,7 @@ package enricher
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -107,20 +108,29 @@ func TestTheLargestDocumentFits(t *testing.T) {
 	owner := schemas.Owner{APIVersion: bad, Kind: bad, Name: bad, UID: bad}
 	object := Object{Found: true, Status: schemas.EnrichmentComplete, Labels: labels, Annotations: labels, UID: bad}
 	object.Labels["app"] = bad
+	object.NamespaceLabels, object.Node = labels, &Node{Name: bad, UID: bad, Labels: map[string]string{"pool": bad, zoneLabels[0]: bad}, Ready: bad}
+	for range 200 {
+		object.Services, object.Node.Conditions = append(object.Services, bad), append(object.Node.Conditions, bad)
+	}
+	object.Services = object.Services[:maxServices]
+	many := slices.Repeat([]string{bad}, maxImages)
+	object.Revisions = []Revision{{Number: 1, Images: many}, {Number: 2, Images: many}}
 	for range maxOwners {
 		object.Owners = append(object.Owners, owner)
 	}
-	d, err := Enrich(o, object, Fields{ServiceLabels: []string{"app"}, KeepOriginal: true})
+	d, err := Enrich(o, object, Fields{ServiceLabels: []string{"app"}, NodePoolLabels: []string{"pool"}, KeepOriginal: true})
 	require.NoError(t, err)
 	require.NoError(t, d.Validate())
-	b, err := d.Encode()
-	require.NoError(t, err)
-	require.Less(t, len(b), MaxDocumentBytes)
 	require.Len(t, d.Message, MaxMessageBytes)
 	require.Len(t, d.Event.Original, MaxOriginalBytes)
+	b, err := encode(d)
+	require.NoError(t, err)
+	require.Less(t, len(b), MaxDocumentBytes)
+	require.Less(t, len(d.Message), MaxMessageBytes, "of control characters less is kept")
 	for _, f := range []string{
 		"message", "event.action", "event.original", "event.provider", "service.name", "kubernetes.labels", "kubernetes.annotations",
 		"kubernetes.event.type", "kubernetes.event.source", "kubernetes.event.metadata", "kubernetes.event.involved_object", "kubescribe.owners",
+		"kubernetes.namespace_labels", "kubescribe.node", "kubescribe.services", "kubescribe.rollout", "cloud",
 	} {
 		require.Contains(t, d.Kubescribe.Truncated, f)
 	}

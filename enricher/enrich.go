@@ -6,14 +6,6 @@ import (
 	"kubescribe/schemas"
 )
 
-// Fields is the part of the configuration that shapes documents.
-type Fields struct {
-	// ServiceLabels are the labels that may name the service, the first that is set wins.
-	ServiceLabels []string
-	// KeepOriginal copies the payload to event.original.
-	KeepOriginal bool
-}
-
 // Enrich builds the document of one observation with the context that was found. It is pure, takes time linear in the
 // observation's size, and keeps no reference to o's payload. An error is final for this observation: its payload is not
 // what its type says.
@@ -41,7 +33,7 @@ func Enrich(o *schemas.Observation, object Object, f Fields) (*schemas.Document,
 	setNames(d, s.APIVersion, s.Kind, s.Name, s.UID)
 	setContainer(d, s.FieldPath)
 	if s.Kind != "" {
-		addContext(d, &c, s, object, f.ServiceLabels)
+		addContext(d, &c, s, object, f)
 	}
 
 	var err error
@@ -52,8 +44,7 @@ func Enrich(o *schemas.Observation, object Object, f Fields) (*schemas.Document,
 	case schemas.TypeGap:
 		err = addGap(d, &c, o.Payload)
 	case schemas.TypeContainer:
-		d.Event.Kind, d.Kubescribe.Class = "state", schemas.ClassCrash
-		keep = true
+		err = addContainer(d, &c, s, o.Payload)
 	default:
 		// A newer producer's type: what this version can't read stays readable for people.
 		keep = true
@@ -67,6 +58,10 @@ func Enrich(o *schemas.Observation, object Object, f Fields) (*schemas.Document,
 	if d.Message != "" {
 		d.Kubescribe.MessageHash = MessageHash(d.Message)
 	}
+	if s.Kind != "" {
+		addPlace(d, &c, object, f)
+	}
+	addUserFields(d, &c, f)
 	d.Kubescribe.Truncated = c.fields
 	return d, nil
 }
@@ -78,44 +73,6 @@ func subject(c *cutter, s schemas.Subject) schemas.Subject {
 		APIVersion: c.name(f, s.APIVersion), Kind: c.name(f, s.Kind), Namespace: c.name(f, s.Namespace), Name: c.name(f, s.Name),
 		UID: c.name(f, s.UID), ResourceVersion: c.name(f, s.ResourceVersion), FieldPath: c.name(f, s.FieldPath),
 	}
-}
-
-// addContext adds what the API server said about the involved object.
-func addContext(d *schemas.Document, c *cutter, s schemas.Subject, o Object, serviceLabels []string) {
-	d.Kubescribe.Enrichment = &schemas.Enrichment{Status: o.Status, Missing: o.Missing}
-	if !o.Found {
-		return
-	}
-	if isNode(s.APIVersion, s.Kind) && d.Kubernetes.Node != nil {
-		d.Kubernetes.Node.UID = c.name("kubernetes.node.uid", o.UID)
-	}
-	d.Kubernetes.Labels = c.labels("kubernetes.labels", o.Labels)
-	d.Kubernetes.Annotations = c.labels("kubernetes.annotations", o.Annotations)
-	if o.AnnotationsCut {
-		c.mark("kubernetes.annotations")
-	}
-	for _, l := range serviceLabels {
-		if v := o.Labels[l]; v != "" {
-			d.Service = &schemas.Service{Name: c.name("service.name", v)}
-			break
-		}
-	}
-	top := schemas.Owner{APIVersion: s.APIVersion, Kind: s.Kind, Name: s.Name, UID: s.UID}
-	for i, owner := range o.Owners {
-		const f = "kubescribe.owners"
-		owner = schemas.Owner{
-			APIVersion: c.name(f, owner.APIVersion), Kind: c.name(f, owner.Kind), Name: c.name(f, owner.Name), UID: c.name(f, owner.UID),
-		}
-		d.Kubescribe.Owners = append(d.Kubescribe.Owners, owner)
-		setNames(d, owner.APIVersion, owner.Kind, owner.Name, owner.UID)
-		if i == 0 {
-			d.Orchestrator.Resource.Parent = &schemas.ResourceParent{Type: strings.ToLower(owner.Kind)}
-		}
-		if !isNode(owner.APIVersion, owner.Kind) { // a static pod's owner is its node, which is no workload
-			top = owner
-		}
-	}
-	d.Kubescribe.Workload = &top
 }
 
 func isNode(apiVersion, kind string) bool {

@@ -164,7 +164,7 @@ func golden(t *testing.T, name string, d *schemas.Document) {
 }
 
 func TestUnknownTypesKeepTheirPayload(t *testing.T) {
-	for typ, class := range map[schemas.Type]string{schemas.TypeContainer: schemas.ClassCrash, schemas.TypeRisk: schemas.ClassNormal, "later": schemas.ClassNormal} {
+	for typ, class := range map[schemas.Type]string{schemas.TypeRisk: schemas.ClassNormal, "later": schemas.ClassNormal} {
 		o := recording(t)[0]
 		o.Type, o.Payload = typ, []byte(`{"what":"ever"}`)
 		d, err := Enrich(o, Object{}, fields())

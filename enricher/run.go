@@ -25,11 +25,14 @@ func Run(ctx context.Context, cfg Config, cluster string, k stream.Config, d str
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
+	fields, err := cfg.fields()
+	if err != nil {
+		return err
+	}
 	topics := schemas.Topics{Prefix: k.TopicPrefix}
 	t := &transformer{
 		cluster: cluster, topic: topics.Enriched(cluster), objects: objects,
-		fields:  Fields{ServiceLabels: cfg.ServiceLabels, KeepOriginal: cfg.KeepOriginal},
-		timeout: cfg.LookupTimeout, concurrency: cfg.LookupConcurrency, metrics: newMetrics(d.Metrics),
+		fields: fields, timeout: cfg.LookupTimeout, concurrency: cfg.LookupConcurrency, metrics: newMetrics(d.Metrics),
 	}
 	o := stream.TransformOptions{
 		Group:      Group(cluster),

@@ -137,7 +137,7 @@ func (t *transformer) build(it *item, objects []Object) {
 	var value []byte
 	if err == nil {
 		if err = d.Validate(); err == nil {
-			value, err = d.Encode()
+			value, err = encode(d)
 		}
 	}
 	if err != nil {
@@ -147,6 +147,16 @@ func (t *transformer) build(it *item, objects []Object) {
 	it.out = &kgo.Record{Topic: t.topic, Key: it.in.Key, Value: value, Headers: headers(d), Context: it.in.Context}
 	it.facts = docFacts{d.Kubescribe.Class, d.Kubescribe.Enrichment, len(d.Kubescribe.Truncated) > 0}
 	it.o = nil
+}
+
+// encode encodes d, smaller than it is if that is too large.
+func encode(d *schemas.Document) ([]byte, error) {
+	value, err := d.Encode()
+	if err == nil && len(value) > MaxDocumentBytes {
+		fit(d)
+		value, err = d.Encode()
+	}
+	return value, err
 }
 
 func headers(d *schemas.Document) []kgo.RecordHeader {
