@@ -22,13 +22,18 @@ const (
 // bulk is one bulk request and what has become of it.
 type bulk struct {
 	poison []stream.Poison
+	left   []entry // with err only: what is neither durable nor poison
 	err    error
 }
 
 // index stores the entries and returns when each is durable or poison, or with an error when some are neither. It blocks for as
 // long as other bulk requests take all of cfg.BulkRequests.
-func (x *indexer) index(ctx context.Context, entries []entry) bulk {
-	var b bulk
+func (x *indexer) index(ctx context.Context, entries []entry) (b bulk) {
+	defer func() {
+		if b.err != nil {
+			b.left = entries
+		}
+	}()
 	wait := firstWait
 	for try := 1; ; try++ {
 		var later string

@@ -117,7 +117,7 @@ func TestHandleEndsAsTheStoreSays(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &scripted{steps: c.steps}
 				x := newIndexer(Default(), stream.Deps{}, s)
-				err := x.handle(t.Context(), batch(3))
+				err := (&assignment{indexer: x}).handle(t.Context(), batch(3))
 				var refusal *stream.RefusedError
 				assert.Equal(t, c.refused, errors.As(err, &refusal))
 				assert.Equal(t, c.poison, offsets(err))
@@ -142,7 +142,7 @@ func TestHandleReturnsSoonAfterARevoke(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		s := &scripted{steps: append(again(1, func([]store.Item) ([]store.Outcome, error) { cancel(); return nil, errors.New("down") }), again(9, whole(errors.New("down")))...)}
 		start := time.Now()
-		require.Error(t, newIndexer(Default(), stream.Deps{}, s).handle(ctx, batch(3)))
+		require.Error(t, (&assignment{indexer: newIndexer(Default(), stream.Deps{}, s)}).handle(ctx, batch(3)))
 		assert.Zero(t, time.Since(start))
 		assert.Len(t, s.calls, 1)
 	})
@@ -168,7 +168,7 @@ func TestHandleSendsInBoundedRequestsAndWaitsForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := prometheus.NewRegistry()
 		x := newIndexer(cfg, stream.Deps{Metrics: reg}, s)
-		require.NoError(t, x.handle(t.Context(), batch(95)))
+		require.NoError(t, (&assignment{indexer: x}).handle(t.Context(), batch(95)))
 		assert.Equal(t, 3, most)
 		assert.Equal(t, 95, total)
 		assert.Zero(t, running, "nil comes after the last request has ended")
@@ -180,7 +180,7 @@ func TestHandleSendsNothingForNothing(t *testing.T) {
 	s := &scripted{}
 	x := newIndexer(Default(), stream.Deps{}, s)
 	b := stream.Batch{Records: []*kgo.Record{record()}}
-	assert.Len(t, offsets(x.handle(t.Context(), b)), 1)
+	assert.Len(t, offsets((&assignment{indexer: x}).handle(t.Context(), b)), 1)
 	assert.Empty(t, s.calls)
 	assert.InDelta(t, 1, testutil.ToFloat64(x.m.documents.WithLabelValues(outcomePoison)), 0)
 }
@@ -194,4 +194,29 @@ func (g *gate) DeletedAt(string, time.Time) time.Time { return time.Time{} }
 
 func (g *gate) Index(_ context.Context, items []store.Item) ([]store.Outcome, error) {
 	return g.index(items)
+}
+
+// What is durable or poison already is not sent again when the rest of its batch has to wait, and is counted once.
+func TestABatchThatComesAgainIsSentInPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const d, r, p, f = store.Done, store.Retry, store.Poison, store.Refused
+		s := &scripted{steps: []func([]store.Item) ([]store.Outcome, error){each(d, p, f, r), each(d, f), each(d)}}
+		a := &assignment{indexer: newIndexer(Default(), stream.Deps{}, s)}
+		b := batch(4)
+		require.Error(t, a.handle(t.Context(), b))
+		require.Error(t, a.handle(t.Context(), b))
+		assert.Equal(t, []int64{1}, offsets(a.handle(t.Context(), b)), "poison is remembered")
+		assert.Equal(t, [][]string{{"0", "1", "2", "3"}, {"2", "3"}, {"3"}}, s.calls)
+		assert.InDelta(t, 3, testutil.ToFloat64(a.m.documents.WithLabelValues(outcomeCreated)), 0)
+		assert.InDelta(t, 1, testutil.ToFloat64(a.m.documents.WithLabelValues(outcomePoison)), 0)
+
+		require.NoError(t, a.handle(t.Context(), b), "a batch that was handled and comes again is sent as a whole")
+		assert.Len(t, s.calls[3], 4)
+
+		s.steps = append(s.steps, each(d, f, d, d))
+		require.Error(t, a.handle(t.Context(), b))
+		other := batch(4)
+		require.NoError(t, a.handle(t.Context(), other))
+		assert.Len(t, s.calls[5], 4, "nothing of another batch is taken for done")
+	})
 }

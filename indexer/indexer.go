@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,7 +42,10 @@ func Run(ctx context.Context, cfg Config, k stream.Config, d stream.Deps, st sto
 		MaxBatchBytes:   2 * cfg.FlushBytes,
 		ShutdownTimeout: cfg.ShutdownTimeout,
 		DeadLetter:      func(r *kgo.Record) string { return topics.DeadLetter(topics.ClusterOf(r.Topic)) },
-	}, x.handle)
+		Assigned: func(context.Context, string, int32) (stream.Handler, error) {
+			return (&assignment{indexer: x}).handle, nil
+		},
+	}, nil)
 }
 
 type indexer struct {
@@ -97,38 +99,6 @@ func (x *indexer) ready(reason string) {
 	if x.health != nil {
 		x.health.Set(component, reason)
 	}
-}
-
-// handle is the stream.Handler. Its bulk requests run side by side, which ids make safe; it returns when all have ended, and nil
-// only if every document is durable.
-func (x *indexer) handle(ctx context.Context, b stream.Batch) error {
-	entries, poison, expired := plan(b.Records, x.store.DeletedAt, x.now())
-	chunks := split(entries, x.cfg.FlushRecords, x.cfg.FlushBytes)
-	bulks := make([]bulk, len(chunks))
-	var all sync.WaitGroup
-	for i, chunk := range chunks {
-		all.Go(func() { bulks[i] = x.index(ctx, chunk) })
-	}
-	all.Wait()
-	var failed error
-	for _, b := range bulks {
-		poison = append(poison, b.poison...)
-		if b.err != nil && (failed == nil || refused(b.err)) {
-			failed = b.err
-		}
-	}
-	if failed != nil {
-		if refused(failed) {
-			return &stream.RefusedError{Err: failed}
-		}
-		return failed
-	}
-	x.m.documents.WithLabelValues(outcomeExpired).Add(float64(expired))
-	if len(poison) > 0 {
-		x.m.documents.WithLabelValues(outcomePoison).Add(float64(len(poison)))
-		return &stream.PoisonError{Poison: poison}
-	}
-	return nil
 }
 
 func refused(err error) bool { return store.IsRefused(err) || isRefusedDocument(err) }
