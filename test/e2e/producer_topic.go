@@ -43,7 +43,7 @@ func (w *watched) rawTopic(ctx context.Context) (found []observed, gaps []gapBou
 		switch o.Type {
 		case schemas.TypeGap:
 			g, err := schemas.DecodeGap(o.Payload)
-			if err != nil {
+			if err != nil || g.Source != schemas.SourceEvents { // an API server that starts anew has forgotten the pods' watch
 				return err
 			}
 			b := gapBounds{gap: g}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"kubescribe/schemas"
@@ -25,8 +26,21 @@ func (s *spineRun) check(ctx context.Context) (Figures, error) {
 	}
 	maps.DeleteFunc(want, func(id string, _ bool) bool { return s.before[id] })
 
+	// The pods crash: what the containers' source says of it must arrive everywhere, too. etcd is no witness of that, but the raw
+	// topic is (producer-containers holds it to account), and it may repeat nothing.
 	var lost, duplicated int
-	stage := func(name string, got map[string]int) {
+	var crashes map[string]bool
+	stage := func(name string, all map[string]int) {
+		got, ends := byState(all)
+		if crashes == nil {
+			crashes = make(map[string]bool, len(ends))
+			for id := range ends {
+				crashes[id] = true
+			}
+		}
+		if missing, extra, twice := compare(crashes, ends); len(missing)+len(extra)+twice > 0 {
+			errs = append(errs, fmt.Errorf("%s: of %d containers' transitions, missing %q, unknown %q, repeated %d", name, len(crashes), missing, extra, twice))
+		}
 		missing, extra, twice := compare(want, got)
 		s.logf("%s: %d records, %d missing, %d unknown, %d repeated", name, len(got), len(missing), len(extra), twice)
 		if len(missing)+len(extra) > 0 {
@@ -57,6 +71,7 @@ func (s *spineRun) check(ctx context.Context) (Figures, error) {
 		{"kills_in_flight", s.kills},
 		{"lost", lost},
 		{"duplicated", duplicated},
+		{"crashes", len(crashes)},
 		{"pages", pages},
 		{"repeated_pages", repeats},
 		{"wrong_context", wrong},
@@ -70,6 +85,7 @@ func (s *spineRun) check(ctx context.Context) (Figures, error) {
 		}
 	}
 	must(len(want) >= spineRecords, "only %d records, want at least %d", len(want), spineRecords)
+	must(len(crashes) > 0, "no container's transition was seen, though pods crashed")
 	must(s.kills >= spineKills*len(s.victims), "only %d kills in flight, want %d", s.kills, spineKills*len(s.victims))
 	must(lost == 0, "%d records are lost", lost)
 	must(duplicated == 0, "%d records are duplicated", duplicated)
@@ -79,6 +95,19 @@ func (s *spineRun) check(ctx context.Context) (Figures, error) {
 	must(p99 <= spineP99, "p99 is %s, want at most %s", p99, spineP99)
 	must(s.slowest <= spineRecovery, "a recovery took %s, want at most %s", s.slowest, spineRecovery)
 	return figures, errors.Join(errs...)
+}
+
+// byState takes apart the ids of Events' revisions, which have four parts, and those of containers' transitions, which have more.
+func byState(ids map[string]int) (events, containers map[string]int) {
+	events, containers = map[string]int{}, map[string]int{}
+	for id, n := range ids {
+		if strings.Count(id, "/") > 3 {
+			containers[id] = n
+		} else {
+			events[id] = n
+		}
+	}
+	return events, containers
 }
 
 // compare returns what is missing, what nobody wrote, and how often something repeated.
