@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -53,7 +54,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"broker": cmdBroker, "deadletter": cmdDeadletter, "topiccount": cmdTopicCount, "record": cmdRecord, "locked": cmdLocked,
-			"jsonlines": cmdJSONLines, "code": cmdCode,
+			"jsonlines": cmdJSONLines, "code": cmdCode, "forget": cmdForget,
 		},
 	})
 }
@@ -141,6 +142,15 @@ func cmdLocked(ts *testscript.TestScript, _ bool, args []string) {
 	release, err := embedded.LockDir(ts.MkAbs(args[0]))
 	ts.Check(err)
 	ts.Defer(release)
+}
+
+// cmdForget deletes documents behind the store's back: forget FILE N.
+func cmdForget(ts *testscript.TestScript, _ bool, args []string) {
+	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer db.Close()
+	_, err = db.Exec("DELETE FROM documents WHERE seq IN (SELECT seq FROM documents ORDER BY seq LIMIT ?)", args[1])
+	ts.Check(err)
 }
 
 // cmdJSONLines fails unless the last stdout is exactly one JSON object and nothing else: jsonlines.

@@ -31,7 +31,8 @@ func (c *comparison) readLetters(ctx context.Context) error {
 	topic := c.topics.Enriched(c.found.Name)
 	err := stream.ReadDeadLetters(ctx, c.kafka, c.deps, c.topics.DeadLetter(c.found.Name), func(d stream.DeadLetter) error {
 		part, ok := c.parts[d.Partition]
-		if d.Topic != topic || d.Group != c.Group || !ok {
+		ours := d.Group == c.Group || d.Group == c.kafka.TopicPrefix+c.Group // which the group is called under another prefix
+		if d.Topic != topic || !ours || !ok {
 			return nil
 		}
 		reason := d.Reason + ": " + d.Error
