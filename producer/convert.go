@@ -3,9 +3,7 @@ package producer
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -69,13 +67,11 @@ func EventTime(ev *corev1.Event) time.Time {
 
 // observe is everything but the payload.
 func observe(ev *corev1.Event, cluster schemas.Cluster, epoch int64, observedAt time.Time) (*schemas.Observation, error) {
-	switch {
-	case ev.UID == "" || strings.Contains(string(ev.UID), "/"):
-		return nil, fmt.Errorf("metadata.uid: %q is no UID", ev.UID)
-	case ev.ResourceVersion == "" || strings.Contains(ev.ResourceVersion, "/"):
-		return nil, fmt.Errorf("metadata.resourceVersion: %q is no resourceVersion", ev.ResourceVersion)
-	case observedAt.IsZero():
-		return nil, errors.New("the event has no time: none of series.lastObservedTime, lastTimestamp, eventTime and metadata.creationTimestamp is set")
+	if err := checkIdentity(string(ev.UID), ev.ResourceVersion); err != nil {
+		return nil, err
+	}
+	if observedAt.IsZero() {
+		return nil, errNoTime
 	}
 	o := &schemas.Observation{
 		ID:      schemas.EventID(cluster.UID, epoch, string(ev.UID), ev.ResourceVersion),

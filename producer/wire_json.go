@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -130,10 +131,22 @@ func (e *wireEvent) appendSubject(b []byte) []byte {
 	return append(j.b, '}')
 }
 
-// appendObservation appends o as schemas.Encode writes it, but for subject and payload, which come from e.
-func (e *wireEvent) appendObservation(b []byte, o *schemas.Observation) []byte {
+// appendKey appends the record's key: Subject.Key of the involved object.
+func (e *wireEvent) appendKey(b []byte) []byte {
+	r := &e.involved
+	if group, _, found := bytes.Cut(r.apiVersion, []byte("/")); found {
+		b = append(b, group...)
+	}
+	for _, part := range [...][]byte{r.kind, r.namespace, r.name} {
+		b = append(append(b, '/'), part...)
+	}
+	return b
+}
+
+// appendObservation appends o as schemas.Encode writes it, but for id, subject and payload, which come from e.
+func (e *wireEvent) appendObservation(b []byte, o *schemas.Observation, id []byte) []byte {
 	b = append(b, `{"id":`...)
-	b = appendText(b, o.ID)
+	b = appendText(b, id)
 	b = append(b, `,"type":"event","cluster":{"name":`...)
 	b = appendText(b, o.Cluster.Name)
 	b = append(b, `,"uid":`...)
