@@ -37,8 +37,11 @@ func newKafka(cfg stream.Config, d stream.Deps) kafka {
 
 // transactionalID is the same for every producer of this source and cluster, whatever the cluster is called.
 func transactionalID(clusterUID string, source schemas.Source) string {
-	return "kubescribe-producer-" + clusterUID + "-" + string(source)
+	return TransactionalIDPrefix + clusterUID + "-" + string(source)
 }
+
+// TransactionalIDPrefix begins the transactional id of every producer.
+const TransactionalIDPrefix = "kubescribe-producer-"
 
 // ClusterMismatchError says that the topics of this cluster name hold the facts of another cluster.
 type ClusterMismatchError struct{ Topic, Want, Got string }

@@ -29,7 +29,7 @@ func newTopics(con console) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(topicsApply(con), topicsCheck(con), topicsList(con))
+	cmd.AddCommand(topicsApply(con), topicsCheck(con), topicsList(con), topicsACLs(con))
 	return cmd
 }
 

@@ -88,7 +88,7 @@ func acceptedGroup(group string) string { return group + ".accepted" }
 // is dead-lettered without limit if it is poison. It returns that offset. The loop notices within a few seconds. Accepting a
 // partition that isn't stopped does no harm but lifts the brake for what is there already.
 func Accept(ctx context.Context, cfg Config, d Deps, group, topic string, partition int32) (int64, error) {
-	group = cfg.scoped(group)
+	group = cfg.Scoped(group)
 	cl, err := newClient(cfg, d.withDefaults(), "accept")
 	if err != nil {
 		return 0, err

@@ -28,7 +28,7 @@ func runConsumer(ctx context.Context, cfg Config, d Deps, o ConsumerOptions, h H
 	if err != nil {
 		return err
 	}
-	d, o.Group = d.withDefaults(), cfg.scoped(o.Group)
+	d, o.Group = d.withDefaults(), cfg.Scoped(o.Group)
 	if err := awaitTopics(ctx, cfg, d, o.Group, o.Topics); err != nil || ctx.Err() != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 // transaction is open on them. It looks at the records: a lag in offsets never gets to zero on a transactional topic, because
 // its last offset is a commit marker. It opens a client; ask a few times a second at most.
 func Drained(ctx context.Context, cfg Config, d Deps, group string, topics ...string) (bool, error) {
-	group = cfg.scoped(group)
+	group = cfg.Scoped(group)
 	cl, err := newClient(cfg, d.withDefaults(), "drained")
 	if err != nil {
 		return false, err

@@ -15,8 +15,8 @@ import (
 func TestScoped(t *testing.T) {
 	for prefix, want := range map[string]string{"": "g", DefaultTopicPrefix: "g", "team-a.": "team-a.g"} {
 		cfg := Config{TopicPrefix: prefix}
-		assert.Equal(t, want, cfg.scoped("g"), prefix)
-		assert.Equal(t, want, cfg.scoped(want), "a scoped name stays")
+		assert.Equal(t, want, cfg.Scoped("g"), prefix)
+		assert.Equal(t, want, cfg.Scoped(want), "a scoped name stays")
 		assert.Equal(t, []string{want, ""}, cfg.scopedAll([]string{"g", ""}))
 	}
 }

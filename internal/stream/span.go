@@ -59,7 +59,7 @@ func Extents(ctx context.Context, cfg Config, d Deps, group string, since time.T
 	if len(topics) == 0 {
 		return nil, nil
 	}
-	group = cfg.scoped(group)
+	group = cfg.Scoped(group)
 	cl, err := newClient(cfg, d.withDefaults(), "extents")
 	if err != nil {
 		return nil, err

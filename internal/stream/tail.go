@@ -142,7 +142,7 @@ func Produce(ctx context.Context, cfg Config, d Deps, records ...*kgo.Record) er
 // reading, by topic and partition. Offsets of control records count, so a group that has read a transactional topic to its end
 // keeps a lag of one or a few there.
 func Lag(ctx context.Context, cfg Config, d Deps, group string, topics ...string) (map[string]map[int32]int64, error) {
-	group = cfg.scoped(group)
+	group = cfg.Scoped(group)
 	cl, err := newClient(cfg, d.withDefaults(), "lag")
 	if err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ func RunTransform(ctx context.Context, cfg Config, d Deps, o TransformOptions, f
 	if err != nil {
 		return err
 	}
-	d, o.Group, o.TransactionalID = d.withDefaults(), cfg.scoped(o.Group), cfg.scoped(o.TransactionalID)
+	d, o.Group, o.TransactionalID = d.withDefaults(), cfg.Scoped(o.Group), cfg.Scoped(o.TransactionalID)
 	if err := awaitTopics(ctx, cfg, d, o.Group, o.Topics); err != nil || ctx.Err() != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 // the high watermark at the time of the call. A timer that must not run out before everything that came earlier is handled asks
 // it. It waits for open transactions below that watermark to end, within ctx.
 func FirstUnread(ctx context.Context, cfg Config, d Deps, group, topic string, partition int32) (*kgo.Record, error) {
-	group = cfg.scoped(group)
+	group = cfg.Scoped(group)
 	cl, err := newClient(cfg, d.withDefaults(), "unread")
 	if err != nil {
 		return nil, err

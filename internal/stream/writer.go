@@ -25,7 +25,7 @@ func OpenWriter(ctx context.Context, cfg Config, d Deps, transactionalID string)
 	if transactionalID == "" {
 		return nil, errors.New("stream: a writer needs a transactional id")
 	}
-	transactionalID = cfg.scoped(transactionalID)
+	transactionalID = cfg.Scoped(transactionalID)
 	cl, err := newClient(cfg, d.withDefaults(), "writer-"+transactionalID,
 		kgo.TransactionalID(transactionalID),
 		kgo.TransactionTimeout(transactionTimeout),
