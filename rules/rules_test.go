@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"kubescribe/alerter"
 	"kubescribe/alerter/decision"
 	"kubescribe/alerter/rule"
+	"kubescribe/alerter/ruletest"
 	"kubescribe/enricher"
 	"kubescribe/internal/stream"
 	"kubescribe/producer"
@@ -25,7 +27,7 @@ import (
 )
 
 func TestShippedRulesAreGood(t *testing.T) {
-	set, report := rule.Load(rules.FS, rule.Options{Receivers: []string{}})
+	set, report := rule.Load(rules.FS, rule.Options{Receivers: []string{}, Strict: true})
 	require.NoError(t, report.Err())
 	assert.Equal(t, report, alerter.Check(rules.FS, nil))
 	assert.Equal(t, len(set.Rules), report.Rules)
@@ -33,7 +35,7 @@ func TestShippedRulesAreGood(t *testing.T) {
 		assert.Contains(t, []string{"page", "ticket", "info"}, r.Labels["severity"], r.Name)
 		assert.Empty(t, r.Receivers, "%s: shipped rules know no receiver", r.Name)
 	}
-	files, err := fs.Glob(rules.FS, "*.yaml")
+	files, err := rule.Files(rules.FS)
 	require.NoError(t, err)
 	assert.Len(t, files, report.Files)
 	for _, f := range files {
@@ -44,6 +46,17 @@ func TestShippedRulesAreGood(t *testing.T) {
 			assert.Equal(t, n, len(regexp.MustCompile(`(?m)^ +`+what+`:`).FindAllString(string(text), -1)), "%s: each alert has a %s", f, what)
 		}
 	}
+}
+
+// TestShippedRulesAreTested runs what `kubescribe rules test rules` runs.
+func TestShippedRulesAreTested(t *testing.T) {
+	set, report := rule.Load(rules.FS, rule.Options{})
+	require.NoError(t, report.Err())
+	r := ruletest.Run(os.DirFS("."), set, nil)
+	for _, p := range r.Problems {
+		t.Error(p)
+	}
+	assert.Equal(t, r.Rules, r.Tested)
 }
 
 // TestShippedRulesOnTheRecording plays the shipped recording through the producer and the enricher, evaluates the rules, and

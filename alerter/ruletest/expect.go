@@ -125,6 +125,9 @@ func (w wanted) differs(a replay.Alert) string {
 	if w.Receivers != nil && !slices.Equal(slices.Sorted(slices.Values(w.Receivers)), slices.Sorted(slices.Values(a.Receivers))) {
 		add("receivers", w.Receivers, a.Receivers)
 	}
+	if w.Muted != nil && *w.Muted != (a.MutedBy != "") {
+		add("muted", *w.Muted, a.MutedBy != "")
+	}
 	return strings.Join(diffs, "; ")
 }
 

@@ -51,6 +51,8 @@ type expectedAlert struct {
 	Labels      map[string]string `yaml:"labels"`
 	Annotations map[string]string `yaml:"annotations"`
 	Receivers   []string          `yaml:"receivers"`
+	// Muted says that another alert keeps it quiet: nobody is told.
+	Muted *bool `yaml:"muted"`
 }
 
 // expectedState is what is known of the groups of a rule at a time, once what happens at that time has happened.
@@ -92,7 +94,7 @@ func readFile(fsys fs.FS, name string) *file {
 		return f
 	}
 	if f.tree, err = parser.ParseBytes(data, 0); err == nil {
-		err = yaml.NewDecoder(bytes.NewReader(data), yaml.DisallowUnknownField()).Decode(&f.data)
+		err = yaml.NewDecoder(bytes.NewReader(data), yaml.DisallowUnknownField(), yaml.AllowDuplicateMapKey()).Decode(&f.data)
 	}
 	switch {
 	case err != nil && !errors.Is(err, io.EOF):
