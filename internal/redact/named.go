@@ -14,7 +14,7 @@ const nameExpr = `pass(?:word|wd|phrase|code)?s?|pwd|secrets?|token|credentials?
 	`sess(?:ion)?[_. -]?id|signature|[^a-z]sig|csrf|auth[_-]?(?:data|string)`
 
 // assignment is a name and what stands between it and its value.
-var assignment = regexp.MustCompile(`(?:` + nameExpr + `)\\*["'` + "`" + `]?\]?\s*(?:=>|:=|==|=|:)[ \t]*`)
+var assignment = regexp.MustCompile(`(?:` + nameExpr + `)\\*["'` + "`" + `]?\]?(?:\s*(?:=>|:=|==|:)[ \t]*|[ \t]+=[ \t]*|=)`)
 
 // named replaces the values of names like password in one line; lower is the line in lower case.
 func named(line, lower string) (string, int) {
@@ -80,6 +80,11 @@ func closing(s string, i int, quote byte, escapes int) int {
 
 // word finds the end of a value without quotes. Punctuation ends it only where the word could end too, because passwords hold it.
 func word(s string, i int) int {
+	if strings.HasPrefix(s[i:], "${") || strings.HasPrefix(s[i:], "$(") { // a reference
+		if n := strings.IndexAny(s[i:], "}) \n"); n > 0 && s[i+n] > ' ' {
+			i += n + 1
+		}
+	}
 	for ; i < len(s); i++ {
 		switch c := s[i]; {
 		case c == ' ', c == '\t', c == '\n', c == '\r', c == ';', c == '&', c == '"':

@@ -70,15 +70,19 @@ func endOfBlock(text string, i int) int {
 	end := min(lineEnd(text, label), label+next)
 	for end < len(text) && end < label+next {
 		line := text[end+1 : lineEnd(text, end+1)]
-		if !isBody(line, 1) && !strings.Contains(line, ": ") && strings.TrimSpace(line) != "" {
-			break
-		}
-		if strings.Contains(line, ": ") && !strings.HasPrefix(line, "Proc-Type:") && !strings.HasPrefix(line, "DEK-Info:") {
+		if !goesOn(line) {
 			break
 		}
 		end = min(lineEnd(text, end+1), label+next)
 	}
 	return end
+}
+
+// goesOn reports whether a line can be part of a block that has begun: base64, a header, or the empty line after the headers.
+func goesOn(line string) bool {
+	w := lastWord(line)
+	return isBody(line, 16) || isBody(line, 1) && len(w)%4 == 0 && strings.ContainsAny(w, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789=") ||
+		strings.HasPrefix(line, "Proc-Type:") || strings.HasPrefix(line, "DEK-Info:") || strings.TrimSpace(line) == ""
 }
 
 // startOfBlock finds where the body before an END at i begins, not before floor: on the same line when line ends are escaped there, else as

@@ -19,16 +19,6 @@ type rule struct {
 
 // rules are applied to each line in this order, before the named values.
 var rules = []rule{
-	{kind: JWT, triggers: []string{"eyj"}, re: regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,4}`)},
-	{kind: ServiceKey, triggers: serviceTriggers, re: regexp.MustCompile(strings.Join(serviceKeys, "|"))},
-	{
-		kind: URL, triggers: []string{"://"}, group: 1,
-		re: regexp.MustCompile(`://[^\s"<>:@/]*:([^\s"<>]*)@|://([^\s"<>:@/]{20,})@`),
-	},
-	{
-		kind: URL, triggers: []string{"@tcp(", "@tcp4(", "@tcp6(", "@unix(", "@udp("}, group: 1,
-		re: regexp.MustCompile(`[\w.-]+:([^\s"]+)@(?:tcp[46]?|unix|udp)\(`),
-	},
 	{ // with a scheme the credentials may hold spaces, without one they are a word
 		kind: Header, triggers: []string{"authorization"}, group: 1,
 		re: regexp.MustCompile(`(?i)authorization\\*["']?\s*(?::=|=>|[:=])\s*\\*["'\[]*\s*(?:(?:bearer|basic|digest|token|negotiate|apikey|hawk|aws4-[\w-]+)\s+([^"'\]\\\n]+)|([^\s"'\]\\,;]+))`),
@@ -47,9 +37,19 @@ var rules = []rule{
 		kind: Header, triggers: []string{"cookie"}, group: 1,
 		re: regexp.MustCompile(`(?i)cookie\\*["']?\s*[:=]\s*\\*["'\[]*([^"'\]\\\n]+)`), is: isValue,
 	},
+	{kind: JWT, triggers: []string{"eyj"}, re: regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,4}`)},
+	{kind: ServiceKey, triggers: serviceTriggers, re: regexp.MustCompile(strings.Join(serviceKeys, "|"))},
+	{
+		kind: URL, triggers: []string{"://"}, group: 1,
+		re: regexp.MustCompile(`://[^\s"<>:@/]*:([^\s"<>]*)@|://([^\s"<>:@/]{20,})@`),
+	},
+	{
+		kind: URL, triggers: []string{"@tcp(", "@tcp4(", "@tcp6(", "@unix(", "@udp("}, group: 1,
+		re: regexp.MustCompile(`[\w.-]+:([^\s"]+)@(?:tcp[46]?|unix|udp)\(`),
+	},
 	{ // a flag and its value as two words
 		kind: Named, triggers: names, group: 1,
-		re: regexp.MustCompile(`(?i)--?[\w.-]*(?:` + nameExpr + `)["']?,?\s+["']?([^\s"',-][^\s"',]*)`), is: isValue,
+		re: regexp.MustCompile(`(?i)--?[\w.-]*(?:` + nameExpr + `)(?:["']?,\s*|\s+)["']?([^\s"',-][^\s"',]*)`), is: isValue,
 	},
 }
 
