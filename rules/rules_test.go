@@ -16,7 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"kubescribe/alerter"
-	"kubescribe/alerter/decision"
+	"kubescribe/alerter/replay"
 	"kubescribe/alerter/rule"
 	"kubescribe/alerter/ruletest"
 	"kubescribe/enricher"
@@ -64,22 +64,16 @@ func TestShippedRulesAreTested(t *testing.T) {
 func TestShippedRulesOnTheRecording(t *testing.T) {
 	set, report := rule.Load(rules.FS, rule.Options{})
 	require.NoError(t, report.Err())
-	m := rule.NewMatcher(set)
-	states := map[string]schemas.AlertState{}
+	player := replay.NewPlayer(set, []string{"default"})
 	fired := map[string][]string{}
 	for _, d := range recording(t) {
-		matches, failures := m.Match(d)
-		require.Empty(t, failures)
-		for i := range matches {
-			key := matches[i].Fingerprint
-			r := decision.Decide(states[key], &matches[i], time.Now())
-			states[key] = r.State
-			for _, a := range r.Alerts {
-				require.NoError(t, a.Validate())
-				require.NotContains(t, fmt.Sprint(a.Annotations), "<template")
-				require.Equal(t, schemas.AlertFiring, a.Status, "nothing repeats or ends within the recording's 100 seconds")
-				fired[a.Rule] = append(fired[a.Rule], a.Labels["workload"]+a.Labels["node"])
-			}
+		step := player.Take(d, d.Event.Created)
+		require.Empty(t, step.Failures)
+		for _, a := range step.Alerts {
+			require.NoError(t, a.Validate())
+			require.NotContains(t, fmt.Sprint(a.Annotations), "<template")
+			require.Equal(t, schemas.AlertFiring, a.Status, "nothing repeats or ends within the recording's 100 seconds")
+			fired[a.Rule] = append(fired[a.Rule], a.Labels["workload"]+a.Labels["node"]+a.Labels["name"])
 		}
 	}
 	assert.Equal(t, map[string][]string{
@@ -88,6 +82,10 @@ func TestShippedRulesOnTheRecording(t *testing.T) {
 		"FailedScheduling": {"Pod/toobig-64b5dd56b6-kpmzq", "Pod/toobig-64b5dd56b6-62wlw"},
 		"FailedCreate":     {"ReplicaSet/over-85946cf988"},
 		"NodeNotReady":     {"node-3"},
+		"HPAFailed":        {"web"},
+		"JobFailed":        {"Job/bad"},
+		// Without owners, the pods of one Deployment are groups of their own; what they share is the node.
+		"AlertStorm": {"node-1", "node-3"},
 	}, fired)
 }
 
