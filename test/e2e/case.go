@@ -18,7 +18,7 @@ type Case struct {
 
 // Cases are all end-to-end tests, by name.
 func Cases() []Case {
-	return []Case{spine, producerChaos, indexerChaos}
+	return []Case{spine, producerChaos, producerContainers, indexerChaos}
 }
 
 // Find returns the case of that name.

@@ -97,11 +97,11 @@ func (s *spineRun) check(ctx context.Context) (Figures, error) {
 	return figures, errors.Join(errs...)
 }
 
-// byState takes apart the ids of Events' revisions, which have four parts, and those of containers' transitions, which have more.
+// byState takes the ids of containers' transitions apart from all others.
 func byState(ids map[string]int) (events, containers map[string]int) {
 	events, containers = map[string]int{}, map[string]int{}
 	for id, n := range ids {
-		if strings.Count(id, "/") > 3 {
+		if strings.Contains(id, "/"+string(schemas.StateTerminated)+"/") || strings.Contains(id, "/"+string(schemas.StateWaiting)+"/") {
 			containers[id] = n
 		} else {
 			events[id] = n
