@@ -92,6 +92,7 @@ type kindCache struct {
 	waiting int
 	synced  chan struct{}       // closed by the first Replace
 	seen    func(metav1.Object) // called with each object before it is shrunk; set before the first
+	buried  func(uid string)    // called for each object that was deleted, under mu; set before the first
 	isFull  bool                // synced is closed
 }
 
@@ -225,6 +226,9 @@ func (k *kindCache) each(key string, fn func(e *entry, lives bool)) {
 func (k *kindCache) bury(e *entry) {
 	if e.deleted.IsZero() {
 		e.deleted = k.now()
+		if k.buried != nil {
+			k.buried(e.uid)
+		}
 		k.graves = append(k.graves, e)
 		if k.members != nil {
 			k.members.change(e, nil, k.now())

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"kubescribe/enricher/crashlog"
 )
 
 // Config is the section enricher of the configuration.
@@ -39,6 +41,8 @@ type Config struct {
 	// Classes give documents a retention class; the first whose condition is true wins. Without one, the class is normal,
 	// warning, crash or gap. Example: [{class: audit, when: 'namespace == "kube-system"'}].
 	Classes []ClassRule `koanf:"classes"`
+	// Logs is how containers' last log lines are read.
+	Logs crashlog.Config `koanf:"logs"`
 	// KeepOriginal copies the observation's payload to event.original, up to MaxOriginalBytes.
 	KeepOriginal bool `koanf:"keep_original"`
 }
@@ -52,6 +56,7 @@ func Default() Config {
 		APIQPS:            50,
 		APIBurst:          100,
 		KeepDeleted:       15 * time.Minute,
+		Logs:              crashlog.Default(),
 		ServiceLabels:     []string{"app.kubernetes.io/name", "app"},
 		TeamLabels:        []string{"team", "app.kubernetes.io/team", "owner"},
 		NodePoolLabels: []string{
@@ -89,5 +94,6 @@ func (c Config) Validate() error {
 	if _, err := c.fields(); err != nil {
 		errs = append(errs, err)
 	}
+	errs = append(errs, c.Logs.Validate())
 	return errors.Join(errs...)
 }

@@ -117,13 +117,7 @@ func setNames(d *schemas.Document, apiVersion, kind, name, uid string) {
 
 // setContainer fills the container from a field path like spec.containers{main} or spec.initContainers{setup}.
 func setContainer(d *schemas.Document, fieldPath string) {
-	list, rest, ok := strings.Cut(fieldPath, "{")
-	name, end := strings.CutSuffix(rest, "}")
-	if !ok || !end || name == "" {
-		return
-	}
-	switch list {
-	case "spec.containers", "spec.initContainers", "spec.ephemeralContainers":
+	if name := containerName(fieldPath); name != "" {
 		d.Container = &schemas.Container{Name: name}
 		d.Kubernetes.Container = &schemas.KubernetesName{Name: name}
 	}

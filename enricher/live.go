@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/flowcontrol"
 
+	"kubescribe/enricher/crashlog"
 	"kubescribe/internal/stream"
 	"kubescribe/schemas"
 )
@@ -47,6 +48,7 @@ type Live struct {
 	kinds   *kinds
 	watches *watches
 	fetcher *fetcher
+	logs    *crashlog.Collector // nil when no logs are read
 }
 
 // NewObjects connects to the API server of rc; it sends no request before the first look-up. Everything that it starts
@@ -69,7 +71,8 @@ func NewObjects(ctx context.Context, cfg Config, rc *rest.Config, d stream.Deps)
 	if err != nil {
 		return nil, fmt.Errorf("creating the discovery client: %w", err)
 	}
-	return newLive(ctx, cfg, sources{meta, wholeSources(typed)}, disc, d), nil
+	l := newLive(ctx, cfg, sources{meta, wholeSources(typed)}, disc, d)
+	return l, l.collectLogs(ctx, cfg.Logs, rc, d)
 }
 
 // newLive reads the kinds of from.whole whole; without an entry there, a kind's metadata is all that is read of it, and what
@@ -90,7 +93,8 @@ func newLive(ctx context.Context, cfg Config, from sources, disc discovery.Disco
 			report: func(err error) { m.request("discover", outcomeOf(err)) },
 		},
 		watches: &watches{
-			ctx: ctx, sources: from, seen: map[schema.GroupResource]func(metav1.Object){}, now: now, keep: cfg.KeepDeleted, syncWait: cfg.SyncWait, perms: perms, metrics: m,
+			ctx: ctx, sources: from, seen: map[schema.GroupResource]func(metav1.Object){}, buried: map[schema.GroupResource]func(string){},
+			now: now, keep: cfg.KeepDeleted, syncWait: cfg.SyncWait, perms: perms, metrics: m,
 			kinds: map[schema.GroupResource]*watchedKind{},
 		},
 		fetcher: &fetcher{
@@ -104,9 +108,10 @@ func newLive(ctx context.Context, cfg Config, from sources, disc discovery.Disco
 }
 
 // OnPod has fn called with every pod as the watch shows it, in the order of its changes and before the pod can be looked up,
-// and begins to watch pods. fn keeps no reference to the pod, does not block, and is called from one goroutine at a time. It
-// is set at most once, before the first look-up.
-func (l *Live) OnPod(fn func(*corev1.Pod)) {
+// gone with the UID of each that was deleted, and begins to watch pods. fn keeps no reference to the pod, neither blocks, and fn is
+// called from one goroutine at a time. They are set at most once, before the first look-up.
+func (l *Live) OnPod(fn func(*corev1.Pod), gone func(uid string)) {
+	l.watches.buried[podResource.GroupResource()] = gone
 	l.watches.seen[podResource.GroupResource()] = func(o metav1.Object) {
 		if pod, ok := o.(*corev1.Pod); ok {
 			fn(pod)

@@ -34,11 +34,17 @@ func Run(ctx context.Context, cfg Config, cluster string, k stream.Config, d str
 		cluster: cluster, topic: topics.Enriched(cluster), objects: objects,
 		fields: fields, timeout: cfg.LookupTimeout, concurrency: cfg.LookupConcurrency, metrics: newMetrics(d.Metrics),
 	}
+	if source, ok := objects.(Logs); ok && cfg.Logs.Enabled {
+		t.logs = newLogs(source, cfg.Logs.Reasons)
+	}
 	o := stream.TransformOptions{
 		Group:      Group(cluster),
 		Topics:     []string{topics.Events(cluster)},
 		DeadLetter: func(*kgo.Record) string { return topics.DeadLetter(cluster) },
 	}
+	t.logs.follow(&o, topics.Events(cluster), func(ctx context.Context) (int, error) {
+		return stream.Partitions(ctx, k, d, topics.Events(cluster))
+	})
 	if cfg.Instance != "" {
 		o.TransactionalID = o.Group + "-" + cfg.Instance
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"kubescribe/enricher/crashlog"
 	"kubescribe/internal/stream"
 	"kubescribe/schemas"
 )
@@ -24,6 +25,7 @@ type transformer struct {
 	timeout     time.Duration // for all look-ups of a batch
 	concurrency int           // of look-ups
 	metrics     *metrics
+	logs        *logs // nil for none
 }
 
 // item is one record on its way through a batch.
@@ -34,6 +36,7 @@ type item struct {
 	out    *kgo.Record
 	facts  docFacts
 	poison *stream.Poison
+	log    *crashlog.Log // nil when none belongs to the record
 }
 
 // docFacts are what the metrics need of a document.
@@ -54,7 +57,9 @@ const (
 func (t *transformer) transform(ctx context.Context, records []*kgo.Record) (stream.Output, error) {
 	items := make([]item, len(records))
 	inParallel(len(items), func(i int) { t.decode(&items[i], records[i]) })
+	finishLogs := t.logs.begin(ctx, items)
 	objects := t.lookUp(ctx, items)
+	finishLogs()
 	if ctx.Err() != nil {
 		return stream.Output{}, fmt.Errorf("looking up a batch: %w", context.Cause(ctx))
 	}
@@ -136,6 +141,7 @@ func (t *transformer) build(it *item, objects []Object) {
 	d, err := Enrich(it.o, object, t.fields)
 	var value []byte
 	if err == nil {
+		addLog(d, it.log)
 		if err = d.Validate(); err == nil {
 			value, err = encode(d)
 		}
@@ -146,7 +152,7 @@ func (t *transformer) build(it *item, objects []Object) {
 	}
 	it.out = &kgo.Record{Topic: t.topic, Key: it.in.Key, Value: value, Headers: headers(d), Context: it.in.Context}
 	it.facts = docFacts{d.Kubescribe.Class, d.Kubescribe.Enrichment, len(d.Kubescribe.Truncated) > 0}
-	it.o = nil
+	it.o, it.log = nil, nil
 }
 
 // encode encodes d, smaller than it is if that is too large.

@@ -74,6 +74,7 @@ type watches struct {
 	ctx      context.Context // ends the reflectors
 	sources  sources
 	seen     map[schema.GroupResource]func(metav1.Object) // see kindCache.seen; complete before the first watch
+	buried   map[schema.GroupResource]func(uid string)    // see kindCache.buried; likewise
 	now      func() time.Time
 	keep     time.Duration
 	syncWait time.Duration
@@ -99,7 +100,7 @@ func (w *watches) of(r resource) *watchedKind {
 		return k
 	}
 	k = &watchedKind{kindCache: newKindCache(w.now, w.keep), patience: w.now().Add(w.syncWait)}
-	k.indexKey, k.seen = indexKeys[gr], w.seen[gr]
+	k.indexKey, k.seen, k.buried = indexKeys[gr], w.seen[gr], w.buried[gr]
 	if gr == sliceResource.GroupResource() {
 		k.members = newMemberships(w.keep)
 	}
