@@ -136,7 +136,7 @@ func (l *Live) addRollout(ctx context.Context, o *Object, ref schemas.Subject, e
 			if !ok || f.number == 0 {
 				return
 			}
-			o.Revisions = append(o.Revisions, Revision{f.number, f.since, refs(f.images)})
+			o.addRevision(f)
 			if hash != "" && (rev.key.name == hash || rev.key.name == c.name+"-"+hash) {
 				o.OwnRevision = f.number
 			}
@@ -145,18 +145,24 @@ func (l *Live) addRollout(ctx context.Context, o *Object, ref schemas.Subject, e
 			break
 		}
 	}
-	slices.SortFunc(o.Revisions, func(a, b Revision) int { return cmp.Or(cmp.Compare(a.Number, b.Number), a.Since.Compare(b.Since)) })
 	for _, known := range append([]*entry{e}, owners...) {
-		if f, ok := known.facts.(*revisionFacts); ok && len(o.Revisions) > 0 && o.OwnRevision == 0 {
+		if f, ok := known.facts.(*revisionFacts); ok && f.number > 0 {
 			o.OwnRevision = f.number
+			o.addRevision(f) // asked for one by one, it may be ahead of the watch
+			break
 		}
 	}
+	slices.SortFunc(o.Revisions, func(a, b Revision) int { return cmp.Or(cmp.Compare(a.Number, b.Number), a.Since.Compare(b.Since)) })
 }
 
-func refs(images []image) []string {
-	out := make([]string, len(images))
-	for i := range images {
-		out[i] = images[i].ref
+// addRevision adds f unless there is one of its number.
+func (o *Object) addRevision(f *revisionFacts) {
+	if slices.ContainsFunc(o.Revisions, func(r Revision) bool { return r.Number == f.number }) {
+		return
 	}
-	return out
+	r := Revision{Number: f.number, Since: f.since, Images: make([]string, len(f.images))}
+	for i := range f.images {
+		r.Images[i] = f.images[i].ref
+	}
+	o.Revisions = append(o.Revisions, r)
 }
