@@ -145,8 +145,8 @@ func (c *containersRun) drive(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() { done <- g.Wait() }()
 	for range containersKills {
-		if err := c.killAndStart(ctx); err != nil {
-			return errors.Join(err, ctx.Err())
+		if err := errors.Join(pause(ctx, time.Second), c.killAndStart(ctx)); err != nil { // in between, it catches up
+			return err
 		}
 	}
 	if err := <-done; err != nil {
@@ -169,7 +169,7 @@ func (c *containersRun) killAndStart(ctx context.Context) error {
 		return err
 	}
 	c.kills++
-	if err := pause(ctx, 2*time.Second); err != nil {
+	if err := pause(ctx, time.Second); err != nil {
 		return err
 	}
 	if err := c.producer.start(); err != nil {

@@ -126,7 +126,7 @@ func (s *script) status(steps ...step) *script {
 	if s.err != nil {
 		return s
 	}
-	if s.err = pause(s.ctx, 150*time.Millisecond); s.err != nil {
+	if s.err = pause(s.ctx, 400*time.Millisecond); s.err != nil {
 		return s
 	}
 	pods := s.run.client.CoreV1().Pods("default")
