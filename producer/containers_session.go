@@ -102,7 +102,7 @@ func (s *containerSession) begin() {
 // expect notes that a list must come before the next watch, and why.
 func (s *containerSession) expect(cause schemas.GapCause) {
 	if s.cp.List == nil {
-		s.cp.List = &schemas.ListProgress{Floor: s.cp.RV, Cause: cause}
+		s.cp.List = &schemas.ListProgress{Floor: formatRV(s.rv), Cause: cause}
 	}
 }
 

@@ -101,7 +101,7 @@ func (s *containerSession) take(ctx context.Context, e watch.Event) (ending, err
 		return "", nil
 	}
 	s.advance(rv, s.d.Now())
-	s.out.move(s.cp)
+	s.out.move(s.snapshot())
 	switch e.Type {
 	case watch.Added, watch.Modified:
 		_, err = s.step(ctx, pod)
@@ -154,7 +154,7 @@ func (s *containerSession) finishList(ctx context.Context, rv uint64, asked time
 	s.cp.List = nil
 	s.advance(rv, asked)
 	if gap == nil {
-		s.out.move(s.cp)
+		s.out.move(s.snapshot())
 		return s.out.drain(ctx)
 	}
 	// How long an outage was does not matter: pods outlive it, or they don't.
@@ -167,7 +167,7 @@ func (s *containerSession) finishList(ctx context.Context, rv uint64, asked time
 	if err != nil {
 		return err
 	}
-	if err := s.out.add(ctx, r, fact{kind: schemas.TypeGap, time: o.Time}, s.cp); err != nil {
+	if err := s.out.add(ctx, r, fact{kind: schemas.TypeGap, time: o.Time}, s.snapshot()); err != nil {
 		return err
 	}
 	if err := s.out.drain(ctx); err != nil {
