@@ -321,8 +321,5 @@ func (d *Document) Headers() []Header {
 	}.Headers()
 }
 
-// Encode is the value of the record: the bytes that are indexed.
-func (d *Document) Encode() ([]byte, error) { return Encode(d) }
-
 // DecodeDocument decodes and validates a value of enriched.<c>.
 func DecodeDocument(b []byte) (*Document, error) { return decode[Document](b, "document") }
