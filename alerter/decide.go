@@ -17,31 +17,28 @@ import (
 
 // decide counts, deduplicates and resolves.
 func (a *alerter) decide(ctx context.Context) error {
-	c := &decider{alerter: a, groups: map[int32]table{}}
+	c := &decider{alerter: a, groups: map[int32]*decision.Groups{}}
 	return stream.RunTransform(ctx, a.kafka, a.deps, stream.TransformOptions{
 		Group: DecideGroup, TransactionalID: a.transactionalID(DecideGroup), Topics: []string{a.topics.Matches()}, DeadLetter: a.deadLetter,
 		Assigned: c.assigned, Lost: c.lost, TickEvery: a.cfg.TickInterval, Tick: c.tick,
 	}, c.transform)
 }
 
-// table holds the states of a partition's groups by their keys.
-type table map[string]schemas.AlertState
-
 // decider remembers the groups of its partitions. State of partition n of matches is in partition n of alert-state. The loop
 // calls all its methods from one goroutine.
 type decider struct {
 	*alerter
-	groups map[int32]table
+	groups map[int32]*decision.Groups
 }
 
 // assigned restores the states of partitions. What was committed before is below the high watermark by now: the loop that owned
 // them is gone, and its open transaction can't commit any more.
 func (c *decider) assigned(ctx context.Context, partitions map[string][]int32) error {
 	for _, n := range partitions[c.topics.Matches()] {
-		groups := table{}
+		groups := decision.NewGroups()
 		err := stream.ReadTable(ctx, c.kafka, c.deps, c.topics.AlertState(), n, func(r *kgo.Record) error {
 			if r.Value == nil {
-				delete(groups, string(r.Key))
+				groups.Delete(string(r.Key))
 				return nil
 			}
 			s, err := schemas.DecodeAlertState(r.Value)
@@ -49,10 +46,10 @@ func (c *decider) assigned(ctx context.Context, partitions map[string][]int32) e
 				// Nothing can mend the record, and holding a cluster's alerts for it would be worse than a group that starts anew.
 				c.metrics.undecodable.Inc()
 				c.deps.Log.Error("state of a group is undecodable and left out", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "err", err)
-				delete(groups, string(r.Key))
+				groups.Delete(string(r.Key))
 				return nil
 			}
-			groups[string(r.Key)] = *s
+			groups.Put(string(r.Key), *s)
 			return nil
 		})
 		if err != nil {
@@ -74,7 +71,7 @@ func (c *decider) lost(partitions map[string][]int32) {
 func (c *decider) count() {
 	n := 0
 	for _, groups := range c.groups {
-		n += len(groups)
+		n += groups.Len()
 	}
 	c.metrics.groups.Set(float64(n))
 }
@@ -89,12 +86,11 @@ func (c *decider) transform(_ context.Context, records []*kgo.Record) (stream.Ou
 			poison = append(poison, stream.Poison{Record: r, Reason: "undecodable", Err: err})
 			continue
 		}
-		if _, mine := c.groups[r.Partition]; !mine {
+		groups, mine := c.groups[r.Partition]
+		if !mine {
 			return stream.Output{}, fmt.Errorf("partition %d of %s has no state here", r.Partition, r.Topic)
 		}
-		key := schemas.AlertStateKey(m.Cluster, m.Fingerprint)
-		err = step.take(r.Partition, key, decision.Decide(step.state(r.Partition, key), m, now), r)
-		if err != nil {
+		if err := step.note(step.of(r.Partition, groups).Take(m, now), r); err != nil {
 			return stream.Output{}, err
 		}
 	}
@@ -115,14 +111,10 @@ const (
 // tick runs the timers that are due.
 func (c *decider) tick(ctx context.Context, now time.Time) (stream.Output, error) {
 	step := c.begin()
+	ran := 0
 	for n, groups := range c.groups {
-		var due []string
-		for key, s := range groups {
-			if decision.Expire(s, now).Changed {
-				due = append(due, key)
-			}
-		}
-		if len(due) == 0 || len(step.order) >= ticked {
+		due := due(groups, now)
+		if len(due) == 0 || ran >= ticked {
 			continue
 		}
 		read, err := c.read(ctx, n, now)
@@ -132,14 +124,26 @@ func (c *decider) tick(ctx context.Context, now time.Time) (stream.Output, error
 		if !read {
 			continue // what is unread may be the evidence that it goes on
 		}
-		slices.Sort(due)
 		for _, key := range due[:min(len(due), ticked)] {
-			if err := step.take(n, key, decision.Expire(groups[key], now), nil); err != nil {
+			if err := step.note(step.of(n, groups).Expire(key, now), nil); err != nil {
 				return stream.Output{}, err
 			}
+			ran++
 		}
 	}
 	return step.output()
+}
+
+// due are the keys of the groups whose timer has run out, in order.
+func due(groups *decision.Groups, now time.Time) []string {
+	var keys []string
+	for key, s := range groups.All() {
+		if decision.Due(s).Before(now) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 // read says whether every match of a partition has been taken into account that is not just coming in.
@@ -159,43 +163,28 @@ func (c *decider) read(ctx context.Context, n int32, now time.Time) (bool, error
 // step gathers what a call changes, so that memory stays as it is until the commit.
 type step struct {
 	*decider
-	changed map[int32]table
-	order   []place // of the first change
+	parts   map[int32]*decision.Step
 	alerts  []*kgo.Record
 	reasons map[decision.Reason]int
 	records []schemas.Alert
 }
 
-type place struct {
-	partition int32
-	key       string
-}
-
 func (c *decider) begin() *step {
-	return &step{decider: c, changed: map[int32]table{}, reasons: map[decision.Reason]int{}}
+	return &step{decider: c, parts: map[int32]*decision.Step{}, reasons: map[decision.Reason]int{}}
 }
 
-// state is a group's state as this step has left it.
-func (s *step) state(n int32, key string) schemas.AlertState {
-	if state, ok := s.changed[n][key]; ok {
-		return state
+// of is the part of this step that concerns a partition.
+func (s *step) of(n int32, groups *decision.Groups) *decision.Step {
+	if s.parts[n] == nil {
+		s.parts[n] = groups.Begin()
 	}
-	return s.groups[n][key]
+	return s.parts[n]
 }
 
-func (s *step) take(n int32, key string, r decision.Result, from *kgo.Record) error {
-	s.reasons[r.Reason]++
-	if !r.Changed {
-		return nil
-	}
-	if s.changed[n] == nil {
-		s.changed[n] = table{}
-	}
-	if _, ok := s.changed[n][key]; !ok {
-		s.order = append(s.order, place{n, key})
-	}
-	s.changed[n][key] = r.State
-	for _, alert := range r.Alerts {
+// note takes down what a match or a timer led to. from is the match's record, nil for a timer.
+func (s *step) note(o decision.Outcome, from *kgo.Record) error {
+	s.reasons[o.Reason]++
+	for _, alert := range o.Alerts {
 		value, err := json.Marshal(alert)
 		if err != nil {
 			return fmt.Errorf("encoding alert: %w", err)
@@ -209,34 +198,28 @@ func (s *step) take(n int32, key string, r decision.Result, from *kgo.Record) er
 
 // output writes the alerts and the last state of each group that changed.
 func (s *step) output() (stream.Output, error) {
-	out := stream.Output{Records: s.alerts}
-	for _, at := range s.order {
-		state := s.changed[at.partition][at.key]
-		r := &kgo.Record{Topic: s.topics.AlertState(), Key: []byte(at.key)} // without a value: a tombstone
-		if state.Fingerprint != "" {
-			value, err := json.Marshal(state)
-			if err != nil {
-				return stream.Output{}, fmt.Errorf("encoding alert state: %w", err)
+	out := stream.Output{Records: s.alerts, Committed: s.commit}
+	for n, part := range s.parts {
+		for key, state := range part.Changes() {
+			r := &kgo.Record{Topic: s.topics.AlertState(), Key: []byte(key)} // without a value: a tombstone
+			if state.Fingerprint != "" {
+				value, err := json.Marshal(state)
+				if err != nil {
+					return stream.Output{}, fmt.Errorf("encoding alert state: %w", err)
+				}
+				r = record(s.topics.AlertState(), key, value, event("alert-state", key, state.Cluster, state.Rule, state.LastAt), nil)
 			}
-			r = record(s.topics.AlertState(), at.key, value, event("alert-state", at.key, state.Cluster, state.Rule, state.LastAt), nil)
+			out.Records = append(out.Records, stream.ToPartition(r, n))
 		}
-		out.Records = append(out.Records, stream.ToPartition(r, at.partition))
 	}
-	out.Committed = s.commit
 	return out, nil
 }
 
-// commit takes over into memory what is on the topic now.
+// commit takes over into memory what is on the topics now.
 func (s *step) commit() {
-	for _, at := range s.order {
-		groups, mine := s.groups[at.partition]
-		if !mine {
-			continue
-		}
-		if state := s.changed[at.partition][at.key]; state.Fingerprint == "" {
-			delete(groups, at.key)
-		} else {
-			groups[at.key] = state
+	for n, part := range s.parts {
+		if _, mine := s.groups[n]; mine {
+			part.Commit()
 		}
 	}
 	for reason, n := range s.reasons {

@@ -34,6 +34,12 @@ const (
 	Known     Reason = "known"     // the same record again: no change
 	Late      Reason = "late"      // too old to be counted: no change
 	Resolved  Reason = "resolved"  // quiet for long enough
+	Ended     Reason = "ended"     // resolved by a document that meets the rule's resolve expression
+	Cleared   Reason = "cleared"   // such a document while pending: what was counted before it counts no more
+	Idle      Reason = "idle"      // such a document with nothing to resolve: no change
+	Muted     Reason = "muted"     // it was enough, but another alert or a storm keeps it quiet
+	Unmuted   Reason = "unmuted"   // nothing keeps it quiet any more, and it still fires
+	Announced Reason = "announced" // the summary of a storm
 	Forgotten Reason = "forgotten" // there is nothing left to know: a tombstone follows
 	Waiting   Reason = "waiting"   // no timer has run out: no change
 )
@@ -48,9 +54,12 @@ type Result struct {
 	Changed bool
 }
 
-// Decide takes m into account. s is zero for a group that nothing is known of. now is the wall clock, from which the quiet
-// time is measured.
+// Decide takes m into account for its group by itself; Step.Take also sees the others. s is zero for a group that nothing is known
+// of. now is the wall clock, from which the quiet time is measured.
 func Decide(s schemas.AlertState, m *schemas.Match, now time.Time) Result {
+	if m.Resolves {
+		return end(s, m, now)
+	}
 	if s.Fingerprint == "" {
 		s = schemas.AlertState{Fingerprint: m.Fingerprint, Cluster: m.Cluster, Rule: m.Rule, RuleHash: m.RuleHash, Group: m.Group, Status: schemas.AlertPending, Policy: m.Policy}
 	}
@@ -68,7 +77,7 @@ func Decide(s schemas.AlertState, m *schemas.Match, now time.Time) Result {
 		s.Window, s.Evidence = spend(s.Window), nil
 	}
 	if s.Status == schemas.AlertResolved {
-		s.Status, s.StartsAt, s.AlertedAt, s.Seq = schemas.AlertPending, time.Time{}, time.Time{}, 0
+		s.Status, s.StartsAt, s.EndsAt, s.AlertedAt, s.Seq = schemas.AlertPending, time.Time{}, time.Time{}, time.Time{}, 0
 	}
 	note(&s, m, now)
 	alert, reason := judge(&s, m)
@@ -82,6 +91,9 @@ func Decide(s schemas.AlertState, m *schemas.Match, now time.Time) Result {
 func Expire(s schemas.AlertState, now time.Time) Result {
 	idle := now.Sub(s.LastSeen)
 	switch {
+	case !s.AnnounceAt.IsZero() && now.After(s.AnnounceAt):
+		alert := announce(&s)
+		return Result{State: s, Alerts: []schemas.Alert{alert}, Reason: Announced, Changed: true}
 	case s.Status == schemas.AlertFiring && idle > quiet(s.Policy):
 		alert := resolve(&s)
 		return Result{State: s, Alerts: []schemas.Alert{alert}, Reason: Resolved, Changed: true}
@@ -181,14 +193,57 @@ func resolve(s *schemas.AlertState) schemas.Alert {
 	a := record(s, schemas.AlertResolved)
 	a.EndsAt = s.LastAt
 	s.Status, s.Window, s.Evidence, s.Count = schemas.AlertResolved, spend(s.Window), nil, 0
-	s.Labels, s.Annotations, s.Receivers = nil, nil, nil
+	s.Labels, s.Annotations, s.Receivers, s.MutedBy, s.Members = nil, nil, nil, "", nil
 	return *a
 }
 
+// end takes a document into account that meets the rule's resolve expression. What is known to be newer than it goes on.
+func end(s schemas.AlertState, m *schemas.Match, now time.Time) Result {
+	switch {
+	case s.Fingerprint == "" || s.Status == schemas.AlertResolved:
+		return Result{State: s, Reason: Idle}
+	case contains(s.Window, m.EventID):
+		return Result{State: s, Reason: Known}
+	}
+	mark := schemas.WindowEntry{ID: m.EventID, Time: m.Time}
+	if s.Status == schemas.AlertFiring {
+		if m.Time.Before(s.LastAt) {
+			return Result{State: s, Reason: Late}
+		}
+		alert := resolve(&s)
+		alert.EndsAt, s.EndsAt, s.LastSeen = m.Time, m.Time, now
+		s.Window = insert(s.Window, mark)
+		return Result{State: s, Alerts: []schemas.Alert{alert}, Reason: Ended, Changed: true}
+	}
+	before := func(w schemas.WindowEntry) bool { return w.N > 0 && !w.Time.After(m.Time) }
+	if !slices.ContainsFunc(s.Window, before) {
+		return Result{State: s, Reason: Idle}
+	}
+	s.Window = slices.Clone(s.Window)
+	for i := range s.Window {
+		if before(s.Window[i]) {
+			s.Window[i].N = 0
+		}
+	}
+	s.Window = insert(s.Window, mark)
+	s.Evidence = slices.DeleteFunc(slices.Clone(s.Evidence), func(e schemas.Evidence) bool { return !e.Time.After(m.Time) })
+	return Result{State: s, Reason: Cleared, Changed: true}
+}
+
+// record is a record of the alert of s. Of one that is kept quiet nobody is told.
 func record(s *schemas.AlertState, status schemas.AlertStatus) *schemas.Alert {
-	return &schemas.Alert{
+	a := &schemas.Alert{
 		ID: schemas.AlertID(s.Cluster, s.Fingerprint, s.StartsAt, s.Seq), Fingerprint: s.Fingerprint, Cluster: s.Cluster, Rule: s.Rule,
 		Status: status, Seq: s.Seq, Labels: s.Labels, Annotations: s.Annotations, Receivers: s.Receivers,
-		StartsAt: s.StartsAt, Count: s.Count, Evidence: s.Evidence,
+		StartsAt: s.StartsAt, Count: s.Count, Evidence: s.Evidence, Members: s.Members,
 	}
+	if s.Rule == StormRule {
+		describe(a, s)
+	}
+	if s.MutedBy != "" {
+		mute(a, s.MutedBy)
+	}
+	return a
 }
+
+func mute(a *schemas.Alert, by string) { a.Receivers, a.MutedBy = nil, by }

@@ -51,11 +51,12 @@ func history(t *testing.T, p schemas.Policy, steps string) (string, schemas.Aler
 			if !ok {
 				hash, rest = "h1", step
 			}
+			rest, resolves := strings.CutPrefix(rest, "!")
 			id, at, ok := strings.Cut(rest, "@")
 			require.True(t, ok, step)
 			at, n, many := strings.Cut(at, "*")
 			m := match(id, duration(t, at), p)
-			m.RuleHash = hash
+			m.RuleHash, m.Resolves = hash, resolves
 			if hash != "h1" {
 				m.Receivers = []string{"other"}
 			}
@@ -139,6 +140,16 @@ func TestDecide(t *testing.T) {
 		{"a changed rule does not fire again", one, "a@0m h2:b@1m", "fired firing#0(0s n=1); held"},
 		{"pending is forgotten after long", three, "a@0m +5h +2h", "counted; waiting; forgotten"},
 		{"resolved is forgotten after long", one, "a@0m +11m +5h +2h", "fired firing#0(0s n=1); resolved resolved#1(0s-0s n=1); waiting; forgotten"},
+		{"a document resolves at its time", one, "a@0m !b@3m +20m", "fired firing#0(0s n=1); ended resolved#1(0s-3m0s n=1); waiting"},
+		{"it resolves once", one, "a@0m !b@3m !b@3m !c@4m", "fired firing#0(0s n=1); ended resolved#1(0s-3m0s n=1); idle; idle"},
+		{"with nothing to resolve it is nothing", one, "!b@3m a@0m", "idle; fired firing#0(0s n=1)"},
+		{"an old one does not resolve what is newer", one, "a@0m b@5m !c@3m", "fired firing#0(0s n=1); held; late"},
+		{"what came before the resolve starts nothing", one, "a@0m !b@3m c@2m d@3m", "fired firing#0(0s n=1); ended resolved#1(0s-3m0s n=1); late; late"},
+		{"what comes after the resolve fires anew", one, "a@0m !b@3m c@4m", "fired firing#0(0s n=1); ended resolved#1(0s-3m0s n=1); fired firing#0(4m0s n=1)"},
+		{"the resolve of an earlier firing is known", one, "a@0m !b@3m c@3m1s !b@3m", "fired firing#0(0s n=1); ended resolved#1(0s-3m0s n=1); fired firing#0(3m1s n=1); known"},
+		{"a resolve clears what was counted", three, "a@0m b@1m !c@2m d@3m e@4m f@4m30s", "counted; counted; cleared; counted; counted; fired firing#0(3m0s n=3)"},
+		{"but not what is newer than it", three, "a@0m b@3m !c@2m d@4m e@4m30s", "counted; counted; cleared; counted; fired firing#0(3m0s n=3)"},
+		{"and comes back without effect", three, "a@0m !c@2m !c@2m !d@2m b@3m", "counted; cleared; known; idle; counted"},
 		{"without a resolve time it is the dedup time", policy(1, 0, time.Hour, 0), "a@0m +59m +2m", "fired firing#0(0s n=1); waiting; resolved resolved#1(0s-0s n=1)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

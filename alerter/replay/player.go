@@ -15,14 +15,14 @@ import (
 type Player struct {
 	matcher   *rule.Matcher
 	receivers []string
-	states    map[string]schemas.AlertState
+	groups    *decision.Groups
 	// next is a time before which no timer runs out.
 	next time.Time
 }
 
 // NewPlayer returns a Player that knows of nothing yet. receivers are notified by rules that name none.
 func NewPlayer(set *rule.Set, receivers []string) *Player {
-	return &Player{matcher: rule.NewMatcher(set), receivers: receivers, states: map[string]schemas.AlertState{}}
+	return &Player{matcher: rule.NewMatcher(set), receivers: receivers, groups: decision.NewGroups()}
 }
 
 // Step is what a document or the passing of time led to.
@@ -45,14 +45,15 @@ type Alert struct {
 func (p *Player) Take(d *schemas.Document, now time.Time) Step {
 	step := Step{Alerts: p.Advance(now)}
 	step.Matches, step.Failures = p.matcher.Match(d)
+	decide := p.groups.Begin()
 	for i := range step.Matches {
 		m := &step.Matches[i]
 		if len(m.Receivers) == 0 {
 			m.Receivers = p.receivers
 		}
-		key := schemas.AlertStateKey(m.Cluster, m.Fingerprint)
-		step.Alerts = append(step.Alerts, p.settle(key, decision.Decide(p.states[key], m, now), now)...)
+		step.Alerts = append(step.Alerts, at(now, decide.Take(m, now).Alerts)...)
 	}
+	p.settle(decide)
 	return step
 }
 
@@ -66,7 +67,7 @@ func (p *Player) Advance(now time.Time) []Alert {
 		at  time.Time
 	}
 	var due []timer
-	for key, s := range p.states {
+	for key, s := range p.groups.All() {
 		if at := decision.Due(s); at.Before(now) {
 			due = append(due, timer{key, at})
 		}
@@ -74,44 +75,52 @@ func (p *Player) Advance(now time.Time) []Alert {
 	slices.SortFunc(due, func(a, b timer) int { return cmp.Or(a.at.Compare(b.at), strings.Compare(a.key, b.key)) })
 	var alerts []Alert
 	for _, t := range due {
-		for s, ok := p.states[t.key]; ok && decision.Due(s).Before(now); s, ok = p.states[t.key] {
-			at := decision.Due(s).Add(1)
-			alerts = append(alerts, p.settle(t.key, decision.Expire(s, at), at)...)
+		for again := true; again; {
+			then := t.at.Add(1)
+			step := p.groups.Begin()
+			alerts = append(alerts, at(then, step.Expire(t.key, then).Alerts)...)
+			step.Commit()
+			s, known := p.groups.Get(t.key)
+			t.at = decision.Due(s)
+			again = known && t.at.Before(now)
 		}
 	}
 	p.next = time.Time{}
-	for _, s := range p.states {
-		if at := decision.Due(s); p.next.IsZero() || at.Before(p.next) {
-			p.next = at
-		}
+	for _, s := range p.groups.All() {
+		p.wake(s)
 	}
 	return alerts
 }
 
-// settle takes over what a decision says.
-func (p *Player) settle(key string, r decision.Result, at time.Time) []Alert {
-	if !r.Changed {
-		return nil
-	}
-	if r.State.Fingerprint == "" {
-		delete(p.states, key)
-	} else {
-		p.states[key] = r.State
-		if due := decision.Due(r.State); p.next.IsZero() || due.Before(p.next) {
-			p.next = due
+// settle takes over what a step decided.
+func (p *Player) settle(step *decision.Step) {
+	for _, s := range step.Changes() {
+		if s.Fingerprint != "" {
+			p.wake(s)
 		}
 	}
-	alerts := make([]Alert, len(r.Alerts))
-	for i, a := range r.Alerts {
-		alerts[i] = Alert{At: at, Alert: a}
+	step.Commit()
+}
+
+func (p *Player) wake(s schemas.AlertState) {
+	if due := decision.Due(s); p.next.IsZero() || due.Before(p.next) {
+		p.next = due
 	}
-	return alerts
+}
+
+// at are alerts that came to be at a time.
+func at(now time.Time, alerts []schemas.Alert) []Alert {
+	var all []Alert
+	for _, a := range alerts {
+		all = append(all, Alert{At: now, Alert: a})
+	}
+	return all
 }
 
 // States are what is known of each group now, in the order of their keys.
 func (p *Player) States() []schemas.AlertState {
-	all := make([]schemas.AlertState, 0, len(p.states))
-	for _, s := range p.states {
+	all := make([]schemas.AlertState, 0, p.groups.Len())
+	for _, s := range p.groups.All() {
 		all = append(all, s)
 	}
 	slices.SortFunc(all, func(a, b schemas.AlertState) int {
