@@ -42,19 +42,20 @@ func (p Permission) String() string {
 	return p.Verb + " " + p.Resource + " " + where
 }
 
-// needed are the permissions that a producer uses. leaseNamespace is "" when it takes no Lease.
-func needed(leaseNamespace string, pods bool) []Permission {
+// needed are the permissions that a producer with this configuration uses.
+func needed(c Config) []Permission {
+	in := c.Selection.namespace()
 	all := []Permission{
 		{Verb: "get", Resource: "namespaces", Name: metav1.NamespaceSystem},
-		{Verb: "list", Resource: "events"},
-		{Verb: "watch", Resource: "events"},
+		{Verb: "list", Resource: "events", Namespace: in},
+		{Verb: "watch", Resource: "events", Namespace: in},
 	}
-	if pods {
-		all = append(all, Permission{Verb: "list", Resource: "pods"}, Permission{Verb: "watch", Resource: "pods"})
+	if c.Containers.Enabled {
+		all = append(all, Permission{Verb: "list", Resource: "pods", Namespace: in}, Permission{Verb: "watch", Resource: "pods", Namespace: in})
 	}
-	if leaseNamespace != "" {
+	if c.Lease.Enabled {
 		for _, verb := range []string{"get", "create", "update"} {
-			all = append(all, Permission{Verb: verb, Group: "coordination.k8s.io", Resource: "leases", Namespace: leaseNamespace})
+			all = append(all, Permission{Verb: verb, Group: "coordination.k8s.io", Resource: "leases", Namespace: c.Lease.namespace()})
 		}
 	}
 	return all

@@ -26,6 +26,8 @@ type Config struct {
 	Lease           LeaseConfig `koanf:"lease"`
 	// Containers is the source that sees containers crash and hang.
 	Containers ContainersConfig `koanf:"containers"`
+	// Selection is what of the cluster is written down.
+	Selection SelectionConfig `koanf:"selection"`
 }
 
 // BatchConfig says when what is buffered is written as a transaction: at whichever bound is reached first.
@@ -81,6 +83,7 @@ func (c Config) Validate() error {
 	check(c.Batch.MaxBytes >= 1<<10 && c.Batch.MaxBytes <= 64<<20, "batch.max_bytes: %d is out of bounds; use 1024 to 67108864", c.Batch.MaxBytes)
 	check(c.Batch.MaxAge >= time.Millisecond && c.Batch.MaxAge <= time.Minute, "batch.max_age: %s is out of bounds; use 1ms to 1m", c.Batch.MaxAge)
 	c.Containers.problems(check)
+	c.Selection.problems(check)
 	if l := c.Lease; l.Enabled {
 		check(l.Name != "", "lease.name: is missing")
 		check(l.RetryPeriod >= 100*time.Millisecond, "lease.retry_period: %s is too short; use at least 100ms", l.RetryPeriod)

@@ -72,12 +72,18 @@ func (c ContainersConfig) options() *container.Options {
 // containers is the state source of a running Run.
 type containers struct {
 	*producer
-	m     *metrics
-	ready *readiness
+	m        *metrics
+	ready    *readiness
+	selected *selector
 }
 
-func newContainers(p *producer) *containers {
-	return &containers{producer: p, m: newMetrics(p.d.Metrics, schemas.SourceContainers), ready: &readiness{to: containersHealth{p.d.Health}}}
+func newContainers(p *producer) (*containers, error) {
+	selected, err := newSelector(p.cfg.Selection, schemas.SourceContainers, p.d)
+	if err != nil {
+		return nil, err
+	}
+	m := newMetrics(p.d.Metrics, schemas.SourceContainers)
+	return &containers{producer: p, m: m, ready: &readiness{to: containersHealth{p.d.Health}}, selected: selected}, nil
 }
 
 // containersHealth reports the source's health beside that of the events.
@@ -133,7 +139,7 @@ func (p *containers) session(ctx context.Context) error {
 		session: &session{
 			cfg: p.cfg, cluster: p.cluster, topics: p.kafka.topics, api: p.api, out: out, d: p.d, m: p.m, ready: p.ready, pace: p.pace,
 		},
-		options: p.cfg.Containers.options(), states: states,
+		options: p.cfg.Containers.options(), selected: p.selected, states: states,
 	}
 	return s.run(ctx, cp)
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"kubescribe/producer/container"
+	"kubescribe/producer/selection"
 	"kubescribe/schemas"
 )
 
@@ -22,11 +23,12 @@ import (
 // cut short is simply read again.
 type containerSession struct {
 	*session
-	options *container.Options
-	states  map[types.UID]*schemas.ObjectState
-	floor   time.Time // what ended before is old; never goes back
-	due     dues
-	silent  bool // the first list of a source that starts from now on
+	options  *container.Options
+	selected *selector
+	states   map[types.UID]*schemas.ObjectState
+	floor    time.Time // what ended before is old; never goes back
+	due      dues
+	silent   bool // the first list of a source that starts from now on
 }
 
 func (s *containerSession) run(ctx context.Context, cp *schemas.Checkpoint) error {
@@ -111,7 +113,7 @@ func (s *containerSession) align(ctx context.Context) error {
 	if s.rv != 0 {
 		var head uint64
 		err := s.attempt(ctx, func() (err error) {
-			head, err = s.api.podsHead(ctx)
+			head, err = s.api.podsHead(ctx, s.selected)
 			return err
 		})
 		if err != nil {
@@ -133,6 +135,9 @@ func (s *containerSession) align(ctx context.Context) error {
 
 // step says what is new about a pod. The caller has moved the checkpoint, if the revision moves it.
 func (s *containerSession) step(ctx context.Context, pod *corev1.Pod) (said int64, err error) {
+	if !s.selected.holds(pod.Namespace) {
+		return 0, nil
+	}
 	at := s.d.Now()
 	was := s.states[pod.UID]
 	say, is, changed, err := s.options.Step(was, pod, container.Scene{Cluster: s.cluster, At: at, Floor: s.age(), Silent: s.silent})
@@ -150,6 +155,9 @@ func (s *containerSession) say(ctx context.Context, uid types.UID, say []*schema
 	records := make([]*kgo.Record, 0, len(say)+1)
 	facts := make([]fact, 0, len(say))
 	for _, o := range say {
+		if s.selected.drops(func() *selection.Fact { return containerFact(o) }) {
+			continue // and remembered as said, so that it is dropped, and counted, once
+		}
 		r, err := observationRecord(s.topics.Events(s.cluster.Name), o.Subject.Key(), o)
 		if err != nil {
 			return err

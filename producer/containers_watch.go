@@ -20,7 +20,7 @@ const podPage = 250
 // that is silent for longer has died, or the server sends none; either way a new one from the checkpoint shows what it owes.
 func (s *containerSession) follow(ctx context.Context) (end ending, delivered bool, err error) {
 	opened := time.Now()
-	w, err := s.api.watchPods(ctx, s.rv)
+	w, err := s.api.watchPods(ctx, s.selected, s.rv)
 	if err != nil {
 		if classify(err) == expired {
 			return endExpired, false, nil
@@ -202,7 +202,7 @@ func (s *containerSession) tryPods(ctx context.Context, limit int64, each func(*
 			if rv == 0 {
 				asked = s.d.Now()
 			}
-			page, err = s.api.pods(ctx, o)
+			page, err = s.api.pods(ctx, s.selected, o)
 			return err
 		})
 		if err != nil {

@@ -99,7 +99,8 @@ func (r *rig) producer() *producer {
 	require.NoError(r.t, err)
 	d := r.deps()
 	p := &producer{cfg: r.cfg, cluster: schemas.Cluster{Name: r.cluster}, api: api, kafka: r.faulty(), d: d, m: newMetrics(d.Metrics, schemas.SourceEvents), ready: &readiness{to: d.Health}, pace: hasty}
-	p.containers = newContainers(p)
+	p.containers, err = newContainers(p)
+	require.NoError(r.t, err)
 	return p
 }
 

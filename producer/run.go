@@ -47,7 +47,9 @@ func Run(ctx context.Context, cfg Config, cluster string, k stream.Config, d str
 		cfg: cfg, cluster: schemas.Cluster{Name: cluster}, api: api, kafka: newKafka(k, d),
 		d: d, m: newMetrics(d.Metrics, schemas.SourceEvents), ready: &readiness{to: d.Health}, pace: steady,
 	}
-	p.containers = newContainers(p)
+	if p.containers, err = newContainers(p); err != nil {
+		return err
+	}
 	return p.run(ctx)
 }
 
@@ -97,13 +99,9 @@ func (p *producer) run(ctx context.Context) error {
 
 // introduce checks this account's permissions and learns the cluster's UID, before anything is written.
 func (p *producer) introduce(ctx context.Context) error {
-	leaseNamespace := ""
-	if p.cfg.Lease.Enabled {
-		leaseNamespace = p.cfg.Lease.namespace()
-	}
 	failures := retry{pacing: p.pace}
 	for {
-		err := p.api.checkAccess(ctx, needed(leaseNamespace, p.cfg.Containers.Enabled))
+		err := p.api.checkAccess(ctx, needed(p.cfg))
 		if IsAccess(err) {
 			return err
 		}
