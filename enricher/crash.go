@@ -9,7 +9,7 @@ import (
 
 // addContainer adds what a container's transition says. Labels, owner and node that it carries stand in for those that the
 // API server did not give.
-func addContainer(d *schemas.Document, c *cutter, s schemas.Subject, payload []byte) error {
+func addContainer(d *schemas.Document, c *cutter, s schemas.Subject, payload []byte, fields Fields) error {
 	t, err := schemas.DecodeContainerTransition(payload)
 	if err != nil {
 		return err
@@ -43,6 +43,12 @@ func addContainer(d *schemas.Document, c *cutter, s schemas.Subject, payload []b
 	}
 	if d.Kubernetes.Labels == nil {
 		d.Kubernetes.Labels = c.labels("kubernetes.labels", t.Labels)
+	}
+	if name := firstSet(fields.ServiceLabels, t.Labels); name != "" && d.Service == nil {
+		d.Service = &schemas.Service{Name: c.name("service.name", name)}
+	}
+	if team := firstSet(fields.TeamLabels, t.Labels); team != "" && d.Labels == nil {
+		d.Labels = map[string]string{labelTeam: c.name("labels", team)}
 	}
 	if d.Kubescribe.Workload == nil && t.Owner != nil {
 		owner := schemas.Owner{APIVersion: t.Owner.APIVersion, Kind: t.Owner.Kind, Name: t.Owner.Name, UID: t.Owner.UID}

@@ -44,7 +44,7 @@ func Enrich(o *schemas.Observation, object Object, f Fields) (*schemas.Document,
 	case schemas.TypeGap:
 		err = addGap(d, &c, o.Payload)
 	case schemas.TypeContainer:
-		err = addContainer(d, &c, s, o.Payload)
+		err = addContainer(d, &c, s, o.Payload, f)
 	default:
 		// A newer producer's type: what this version can't read stays readable for people.
 		keep = true
