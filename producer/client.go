@@ -3,9 +3,9 @@ package producer
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
@@ -27,6 +27,8 @@ type client struct {
 	core  coreclient.CoreV1Interface
 	authz authorizationclient.AuthorizationV1Interface
 	lease coordinationclient.CoordinationV1Interface
+	// paged: the server does not stream lists.
+	paged atomic.Bool
 }
 
 // newClient opens no connection. Requests for the Lease end after leaseTimeout, on a connection of their own.
@@ -34,6 +36,8 @@ func newClient(rc *rest.Config, leaseTimeout time.Duration) (*client, error) {
 	rc = rest.CopyConfig(rc)
 	rc.QPS, rc.RateLimiter = -1, nil
 	rc.Timeout = 0 // it would end watches; each request has its own
+	// The API server packs lists with gzip, which costs more CPU than all the rest of reading them. It is near.
+	rc.DisableCompression = true
 	rc.ContentType = runtime.ContentTypeProtobuf
 	rc.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	if rc.UserAgent == "" {
@@ -74,41 +78,6 @@ func (c *client) clusterUID(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("reading the namespace kube-system, whose UID names the cluster: it has no UID")
 	}
 	return string(ns.UID), nil
-}
-
-// head is the resourceVersion that the server is at now: a list of one with a quorum read.
-func (c *client) head(ctx context.Context) (uint64, error) {
-	list, err := c.page(ctx, metav1.ListOptions{Limit: 1})
-	if err != nil {
-		return 0, fmt.Errorf("reading the server's resourceVersion: %w", err)
-	}
-	return parseRV(list.ResourceVersion)
-}
-
-func (c *client) page(ctx context.Context, o metav1.ListOptions) (*corev1.EventList, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	list, err := c.core.Events(metav1.NamespaceAll).List(ctx, o)
-	if err != nil {
-		return nil, fmt.Errorf("listing events: %w", err)
-	}
-	return list, nil
-}
-
-// watch opens a watch of what is newer than rv. The caller stops it.
-func (c *client) watch(ctx context.Context, rv uint64) (watch.Interface, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	overdue := time.AfterFunc(openTimeout, cancel)
-	w, err := c.core.Events(metav1.NamespaceAll).Watch(ctx, metav1.ListOptions{ResourceVersion: formatRV(rv), AllowWatchBookmarks: true})
-	if !overdue.Stop() && err == nil {
-		w.Stop()
-		err = context.DeadlineExceeded
-	}
-	if err != nil {
-		cancel()
-		return nil, fmt.Errorf("watching events: %w", err)
-	}
-	return &boundWatch{Interface: w, cancel: cancel}, nil
 }
 
 // boundWatch releases the request's context with the watch.

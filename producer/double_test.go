@@ -49,6 +49,8 @@ type apiServer struct {
 	// How the server behaves.
 	expiry expiryStyle
 	stall  bool // watches say nothing, but for their end
+	paged  bool // no streaming lists
+	junk   map[uint64][]byte // by revision: what a watch sends in place of the object
 	closed chan struct{}
 }
 
@@ -273,12 +275,24 @@ func (a *apiServer) list(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *apiServer) watch(w http.ResponseWriter, r *http.Request) {
+	initial := r.URL.Query().Get("sendInitialEvents") == "true"
 	rev, err := strconv.ParseUint(r.URL.Query().Get("resourceVersion"), 10, 64)
-	if err != nil {
+	if err != nil && !initial {
 		a.t.Errorf("a watch without a resourceVersion: %v", err)
 	}
 	a.mu.Lock()
-	a.watches++
+	if initial && a.paged {
+		a.mu.Unlock()
+		a.write(w, r, http.StatusUnprocessableEntity, &apierrors.NewInvalid(schema.GroupKind{Kind: "ListOptions"}, "", nil).ErrStatus)
+		return
+	}
+	var listed map[string]corev1.Event
+	if initial {
+		a.lists++
+		rev, listed = a.rev, a.state(a.rev)
+	} else {
+		a.watches++
+	}
 	a.accepted = append(a.accepted, r.Header.Get("Accept"))
 	old, style, closed := rev < a.compacted, a.expiry, a.closed
 	a.mu.Unlock()
@@ -287,10 +301,23 @@ func (a *apiServer) watch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	info := negotiate(r)
-	out := &frames{w: w, encode: info}
+	out := &frameWriter{w: w, encode: info}
 	w.Header().Set("Content-Type", info.MediaType+streamParameter(info))
 	w.WriteHeader(http.StatusOK)
 	w.(http.Flusher).Flush()
+	for _, name := range slices.Sorted(maps.Keys(listed)) {
+		ev := listed[name]
+		if err := out.send("ADDED", &ev); err != nil {
+			return
+		}
+	}
+	if initial {
+		if err := out.send("BOOKMARK", &corev1.Event{ObjectMeta: metav1.ObjectMeta{
+			ResourceVersion: strconv.FormatUint(rev, 10), Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"},
+		}}); err != nil {
+			return
+		}
+	}
 	switch {
 	case old && style == expiryEmpty:
 		return
@@ -317,7 +344,11 @@ func (a *apiServer) watch(w http.ResponseWriter, r *http.Request) {
 			case c.event.Count == 1:
 				kind = "ADDED"
 			}
-			if err := out.send(kind, &c.event); err != nil {
+			if junk := a.junkFor(c.rev); junk != nil {
+				if err := out.sendRaw(kind, junk); err != nil {
+					return
+				}
+			} else if err := out.send(kind, &c.event); err != nil {
 				return
 			}
 			rev = c.rev
@@ -330,6 +361,12 @@ func (a *apiServer) watch(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+func (a *apiServer) junkFor(rev uint64) []byte {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.junk[rev]
 }
 
 func negotiate(r *http.Request) runtime.SerializerInfo {
@@ -366,19 +403,23 @@ func versioned(s runtime.Serializer, object runtime.Object) runtime.Encoder {
 	return scheme.Codecs.EncoderForVersion(s, gv)
 }
 
-// frames writes watch events as the stream serializer of the media type wants them.
-type frames struct {
+// frameWriter writes watch events as the stream serializer of the media type wants them.
+type frameWriter struct {
 	w      http.ResponseWriter
 	encode runtime.SerializerInfo
 }
 
-func (f *frames) send(kind string, object runtime.Object) error {
+func (f *frameWriter) send(kind string, object runtime.Object) error {
 	object = object.DeepCopyObject() // the encoder writes the kind into it
 	// Objects inside a watch event are encoded by the stream serializer's embedded one.
 	raw, err := runtime.Encode(versioned(f.encode.Serializer, object), object)
 	if err != nil {
 		return err
 	}
+	return f.sendRaw(kind, raw)
+}
+
+func (f *frameWriter) sendRaw(kind string, raw []byte) error {
 	event := &metav1.WatchEvent{Type: kind, Object: runtime.RawExtension{Raw: raw}}
 	var b strings.Builder
 	if err := f.encode.StreamSerializer.Encode(event, &b); err != nil {

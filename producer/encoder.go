@@ -12,6 +12,13 @@ import (
 	"kubescribe/schemas"
 )
 
+// pending is an encoded revision.
+type pending struct {
+	rv     uint64
+	record *kgo.Record
+	fact   fact
+}
+
 // encoder turns Events on the wire into records. It hands out memory in large pieces, because a revision is small and there are
 // many; a piece lives as long as the youngest record in it. It belongs to one goroutine.
 type encoder struct {

@@ -1,19 +1,22 @@
 package producer
 
 import (
-	"container/heap"
 	"context"
-	"slices"
+	"errors"
+	"fmt"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
 )
 
 // pageItems is the first page size. A list whose continue token expires, because etcd compacted while it was read, starts
 // over with larger pages and in the end without pages.
-const pageItems = 500
+const pageItems = 1000
+
+// streamSilence is how long a streaming list may say nothing before it is given up for a paged one.
+const streamSilence = 30 * time.Second
 
 // listing is a list that was read to its end.
 type listing struct {
@@ -21,17 +24,25 @@ type listing struct {
 	askedAt, until time.Time
 }
 
-// pager reads lists of Events page by page, retrying for ever what is transient.
-type pager struct {
+// lister reads lists of Events, retrying for ever what is transient.
+type lister struct {
 	api     *client
 	now     func() time.Time
 	attempt func(ctx context.Context, fn func() error) error
 }
 
-// read calls start for the first page of each try, then each for every item. With exact it reads the list as it was at that
-// resourceVersion; its error is then classified as expired when the server has forgotten it. Items of one list are all at the
-// same resourceVersion; their order is the server's, by namespace and name.
-func (p *pager) read(ctx context.Context, exact uint64, start func(), each func(*corev1.Event) error) (listing, error) {
+// read calls start at the beginning of each try, then each with the protobuf of every item, valid until start is called again. With
+// exact it reads the list as it was at that resourceVersion, in pages; its error is then classified as expired when the server has
+// forgotten it. Without, the server streams the list if it can, which spares it holding pages. Items of one list are all at the same
+// resourceVersion; their order is the server's, by namespace and name.
+func (p *lister) read(ctx context.Context, exact uint64, start func(), each func(raw []byte) error) (listing, error) {
+	if exact == 0 && !p.api.paged.Load() {
+		start()
+		l, err := p.stream(ctx, each)
+		if err == nil || ctx.Err() != nil || !errors.Is(err, errNoStream) {
+			return l, err
+		}
+	}
 	for size := int64(pageItems); ; size *= 4 {
 		if size > pageItems*64 {
 			size = 0
@@ -45,18 +56,18 @@ func (p *pager) read(ctx context.Context, exact uint64, start func(), each func(
 	}
 }
 
-func (p *pager) try(ctx context.Context, exact uint64, size int64, each func(*corev1.Event) error) (l listing, err error) {
+func (p *lister) try(ctx context.Context, exact uint64, size int64, each func(raw []byte) error) (l listing, err error) {
 	o := metav1.ListOptions{Limit: size}
 	if exact != 0 {
 		o.ResourceVersion, o.ResourceVersionMatch = formatRV(exact), metav1.ResourceVersionMatchExact
 	}
 	for {
-		var list *corev1.EventList
+		var page eventPage
 		err := p.attempt(ctx, func() (err error) {
 			if l.rv == 0 {
 				l.askedAt = p.now()
 			}
-			list, err = p.api.page(ctx, o)
+			page, err = p.api.page(ctx, o)
 			return err
 		})
 		if err != nil {
@@ -64,73 +75,73 @@ func (p *pager) try(ctx context.Context, exact uint64, size int64, each func(*co
 		}
 		if l.rv == 0 {
 			l.until = p.now()
-			if l.rv, err = parseRV(list.ResourceVersion); err != nil {
+			if l.rv, err = parseRV(page.rv); err != nil {
 				return l, err
 			}
 		}
-		for i := range list.Items {
-			if err := each(&list.Items[i]); err != nil {
+		for _, raw := range page.items {
+			if err := each(raw); err != nil {
 				return l, err
 			}
 		}
-		if list.Continue == "" {
+		if page.next == "" {
 			return l, nil
 		}
-		o = metav1.ListOptions{Limit: size, Continue: list.Continue}
+		o = metav1.ListOptions{Limit: size, Continue: page.next}
 	}
 }
 
-// pending is an encoded revision that waits for its turn.
-type pending struct {
-	rv     uint64
-	record *kgo.Record
-	fact   fact
-}
+// errNoStream says that the list is to be read in pages.
+var errNoStream = errors.New("the server does not stream this list")
 
-// oldest keeps, within a bound of bytes, the revisions with the lowest resourceVersions of all that it is given.
-type oldest struct {
-	limit, bytes int
-	items        newestFirst
-	// cut is the lowest resourceVersion that found no room; 0: all did.
-	cut uint64
-}
-
-// wants reports whether a revision could be kept; asking first saves its encoding.
-func (o *oldest) wants(rv uint64) bool { return o.cut == 0 || rv < o.cut }
-
-func (o *oldest) add(p pending) {
-	heap.Push(&o.items, p)
-	o.bytes += recordSize(p.record)
-	for o.bytes > o.limit && len(o.items) > 1 {
-		out := heap.Pop(&o.items).(pending)
-		o.bytes -= recordSize(out.record)
-		o.cut = out.rv
-	}
-}
-
-// sorted takes what was kept, lowest first.
-func (o *oldest) sorted() []pending {
-	items := []pending(o.items)
-	o.items, o.bytes = nil, 0
-	slices.SortFunc(items, func(a, b pending) int {
-		if a.rv < b.rv {
-			return -1
+// stream reads a streaming list. The watch that follows it is not used: emitting the list can take longer than a server holds
+// back what a watch owes.
+func (p *lister) stream(ctx context.Context, each func(raw []byte) error) (l listing, err error) {
+	l.askedAt = p.now()
+	w, err := p.api.watchList(ctx)
+	if err != nil {
+		if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
+			p.api.paged.Store(true) // for good: it has no streaming lists
 		}
-		return 1
-	})
-	return items
+		return l, fmt.Errorf("%w: %w", errNoStream, err)
+	}
+	defer w.Stop()
+	silence := time.NewTimer(streamSilence)
+	defer silence.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return l, ctx.Err()
+		case <-silence.C:
+			return l, errNoStream
+		case frames, open := <-w.frames:
+			if !open {
+				return l, errors.Join(errNoStream, w.err)
+			}
+			silence.Reset(streamSilence)
+			for i := range frames {
+				f := &frames[i]
+				switch {
+				case f.kind == watch.Error || f.bad != nil:
+					return l, errors.Join(errNoStream, f.status, f.bad)
+				case f.kind == watch.Added:
+					if err := each(f.raw); err != nil {
+						return l, err
+					}
+				case f.kind == watch.Bookmark && isListEnd(f.raw):
+					e := scanEvent(f.raw)
+					l.until = p.now()
+					l.rv, err = parseRV(string(e.rv))
+					return l, err
+				}
+			}
+		}
+	}
 }
 
-type newestFirst []pending
-
-func (h newestFirst) Len() int           { return len(h) }
-func (h newestFirst) Less(i, j int) bool { return h[i].rv > h[j].rv }
-func (h newestFirst) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *newestFirst) Push(x any)        { *h = append(*h, x.(pending)) }
-func (h *newestFirst) Pop() any {
-	old := *h
-	p := old[len(old)-1]
-	old[len(old)-1] = pending{}
-	*h = old[:len(old)-1]
-	return p
+// isListEnd reports whether a bookmark says that the list is through.
+func isListEnd(raw []byte) bool {
+	e := wireEvent{raw: raw}
+	ev, err := e.decode()
+	return err == nil && ev.Annotations[metav1.InitialEventsAnnotationKey] == "true"
 }

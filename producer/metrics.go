@@ -14,6 +14,7 @@ type metrics struct {
 	observations *prometheus.CounterVec
 	skipped      prometheus.Counter
 	shortened    prometheus.Counter
+	unreadable   prometheus.Counter
 	lists        *prometheus.CounterVec
 	watches      *prometheus.CounterVec
 	gaps         *prometheus.CounterVec
@@ -50,6 +51,7 @@ func newMetrics(process prometheus.Registerer, source schemas.Source) *metrics {
 		observations: counters("observations_total", "Observations committed to Kafka, by type: event, container or gap.", "type"),
 		skipped:      counter("skipped_total", "Revisions that the API server showed again although they are covered by the checkpoint."),
 		shortened:    counter("shortened_total", "Events whose record would have been larger than 3 MiB and lost text."),
+		unreadable:   counter("unreadable_total", "Events of the API server that could not be read and went to the dead letter."),
 		lists: counters("lists_total",
 			"Lists, by cause: first, resumed, expired, regression, or silence (which emits nothing).", "cause"),
 		watches: counters("watches_total",

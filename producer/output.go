@@ -46,12 +46,17 @@ type output struct {
 	facts   []fact
 	bytes   int
 	cp      *schemas.Checkpoint // covers records and everything before; nil: nothing to write
+	// covers gives the checkpoint that covers everything that was put, for those who change it with each record.
+	covers func() schemas.Checkpoint
+	dirty  bool // covers has something new to say
 
 	timer *time.Timer // runs while something waits
 	armed time.Time   // when it will fire
-	late  bool        // it fired while a transaction was being written
-	sent  chan error  // the transaction that is being written; nil: none
-	spent error       // the first error; nothing is written after it, or what it lost would be covered by a later checkpoint
+	// resting: it runs for a checkpoint without records, which may wait longer.
+	resting bool
+	late    bool       // it fired while a transaction was being written
+	sent    chan error // the transaction that is being written; nil: none
+	spent   error      // the first error; nothing is written after it, or what it lost would be covered by a later checkpoint
 }
 
 func newOutput(w transactor, limit BatchConfig, topic, key string, m *metrics, ready *readiness, now func() time.Time) *output {
@@ -78,6 +83,32 @@ func (o *output) addAll(ctx context.Context, records []*kgo.Record, facts []fact
 	return nil
 }
 
+// put buffers a record that o.covers covers. It blocks while the buffer is full.
+func (o *output) put(ctx context.Context, r *kgo.Record, f fact) error {
+	o.records, o.facts, o.bytes, o.dirty = append(o.records, r), append(o.facts, f), o.bytes+recordSize(r), true
+	if len(o.records) >= o.limit.MaxRecords || o.bytes >= o.limit.MaxBytes {
+		return o.flush(ctx)
+	}
+	if o.armed.IsZero() || o.resting {
+		o.arm(o.limit.MaxAge)
+	}
+	return nil
+}
+
+// moved says that o.covers has moved over what is no record. It is written with the next record, or after some seconds.
+func (o *output) moved() {
+	o.dirty = true
+	if o.armed.IsZero() {
+		o.arm(restEvery)
+		o.resting = true
+	}
+}
+
+// letter buffers a record that is no fact, for the next transaction.
+func (o *output) letter(r *kgo.Record) {
+	o.records, o.bytes = append(o.records, r), o.bytes+recordSize(r)
+}
+
 // move notes a checkpoint that covers no new record. It is written with the next record, or after some seconds.
 func (o *output) move(cp schemas.Checkpoint) {
 	o.cp = &cp
@@ -89,7 +120,7 @@ func (o *output) arm(d time.Duration) {
 	if !o.armed.IsZero() && !at.Before(o.armed) {
 		return
 	}
-	o.armed = at
+	o.armed, o.resting = at, false
 	o.timer.Reset(d)
 }
 
@@ -142,11 +173,15 @@ func (o *output) drain(ctx context.Context) error {
 func (o *output) start(ctx context.Context) {
 	o.late, o.armed = false, time.Time{}
 	o.timer.Stop()
+	if o.dirty && o.covers != nil {
+		cp := o.covers()
+		o.cp, o.dirty = &cp, false
+	}
 	if o.cp == nil || o.spent != nil {
 		return
 	}
 	records, facts, cp := o.records, o.facts, *o.cp
-	o.records, o.facts, o.bytes, o.cp = nil, nil, 0, nil
+	o.records, o.facts, o.bytes, o.cp = make([]*kgo.Record, 0, len(records)), make([]fact, 0, len(facts)), 0, nil
 	sent := make(chan error, 1)
 	o.sent = sent
 	go func() { sent <- o.write(ctx, records, facts, cp) }()

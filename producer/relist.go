@@ -2,18 +2,21 @@ package producer
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"math"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
+	"github.com/twmb/franz-go/pkg/kgo"
 
+	"kubescribe/internal/stream"
 	"kubescribe/schemas"
 )
 
 // list emits what the server holds that is newer than the checkpoint, because a watch can't. An empty cause means that
 // there never was a checkpoint.
 func (s *session) list(ctx context.Context, cause schemas.GapCause) error {
-	return s.listFrom(ctx, cause, s.cp.RV)
+	return s.listFrom(ctx, cause, formatRV(s.rv))
 }
 
 func (s *session) listFrom(ctx context.Context, cause schemas.GapCause, floor string) error {
@@ -38,9 +41,9 @@ func (s *session) resumeList(ctx context.Context) error {
 
 // regress begins a new epoch: the server's numbers start over below the checkpoint, so none of them can be compared with it.
 func (s *session) regress(ctx context.Context) error {
-	floor := s.cp.RV
+	floor := formatRV(s.rv)
 	s.cp.Epoch++
-	s.rv, s.cp.RV = 0, "0"
+	s.rv = 0
 	return s.listFrom(ctx, schemas.GapRegression, floor)
 }
 
@@ -49,7 +52,7 @@ func (s *session) regress(ctx context.Context) error {
 func (s *session) emit(ctx context.Context, exact uint64) error {
 	s.ready.at("listing events")
 	for {
-		kept, l, err := s.collect(ctx, exact)
+		kept, listed, l, err := s.collect(ctx, exact)
 		if exact != 0 && err != nil && classify(err) == expired {
 			if s.cp.List.Cause == "" {
 				// What was superseded between the first list and the one that takes its place is lost: that is a gap.
@@ -66,21 +69,38 @@ func (s *session) emit(ctx context.Context, exact uint64) error {
 			s.took(l)
 		}
 		more := kept.cut != 0
-		for _, p := range kept.sorted() {
-			s.rv, s.cp.RV = p.rv, formatRV(p.rv)
+		now := s.d.Now()
+		err = kept.each(func(rv uint64, raw []byte) error {
+			s.rv = rv
 			s.cp.List.Emitted++
-			if err := s.out.add(ctx, p.record, p.fact, s.snapshot()); err != nil {
-				return err
-			}
+			e := scanEvent(raw)
+			return s.write(ctx, &e, now, s.listedOccurrences(&e))
+		})
+		if err != nil {
+			return err
 		}
 		exact = l.rv
 		if !more {
+			s.counts = listed
 			return s.finishList(ctx, l.rv)
 		}
 		if err := s.out.drain(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// listedOccurrences is how often a listed Event has happened since it was observed before. After a restart into an expiry and after
+// a restore nobody knows; at the very first start it is known of those that have happened once.
+func (s *session) listedOccurrences(e *wireEvent) *int64 {
+	switch first := s.cp.List.Cause == ""; {
+	case first && e.times() == 1:
+		one := int64(1)
+		return &one
+	case first, s.cp.List.Cause == schemas.GapRegression:
+		return nil
+	}
+	return s.counts.note(e, false)
 }
 
 // took notes a new list. The first list of all proves nothing about the time before it.
@@ -91,9 +111,10 @@ func (s *session) took(l listing) {
 	s.cp.List.ListRV, s.cp.List.AskedAt, s.cp.List.Until = formatRV(l.rv), l.askedAt.UTC(), l.until.UTC()
 }
 
-// snapshot is the checkpoint for a transaction of its own: the progress goes on changing.
+// snapshot is the checkpoint that covers what was emitted, for a transaction of its own: the session goes on changing its own.
 func (s *session) snapshot() schemas.Checkpoint {
 	cp := s.cp
+	cp.RV = formatRV(s.rv)
 	if cp.List != nil {
 		progress := *cp.List
 		cp.List = &progress
@@ -101,30 +122,31 @@ func (s *session) snapshot() schemas.Checkpoint {
 	return cp
 }
 
-// collect reads the list and keeps what is to be emitted next.
-func (s *session) collect(ctx context.Context, exact uint64) (*oldest, listing, error) {
-	var kept *oldest
+// collect reads the list, keeps what is to be emitted next, and counts all.
+func (s *session) collect(ctx context.Context, exact uint64) (kept *sorter, listed counts, l listing, err error) {
 	floor, restored := s.rv, s.cp.List.Cause == schemas.GapRegression
-	topic := s.topics.Events(s.cluster.Name)
-	start := func() { kept = &oldest{limit: s.cfg.ListBufferBytes} }
-	l, err := s.pager().read(ctx, exact, start, func(ev *corev1.Event) error {
-		rv, err := parseRV(ev.ResourceVersion)
+	start := func() {
+		kept = &sorter{limit: s.cfg.ListBufferBytes}
+		listed = counts{whole: true, seen: make(map[countKey]int32, len(s.counts.seen))}
+	}
+	l, err = s.lister().read(ctx, exact, start, func(raw []byte) error {
+		e := scanEvent(raw)
+		rv, err := parseRV(string(e.rv))
 		if err != nil {
-			return err
+			s.unreadable(raw, err)
+			return nil
 		}
+		listed.remember(&e)
 		if rv <= floor || !kept.wants(rv) {
 			return nil
 		}
-		if restored && wasObserved(EventTime(ev), s.cp.ObservedAt) {
+		if restored && wasObserved(e.happened(), s.cp.ObservedAt) {
 			return nil // it came back with the backup, and is in the topic under its first number
 		}
-		p, err := s.encode(topic, ev, rv)
-		if err == nil {
-			kept.add(p)
-		}
-		return err
+		kept.add(rv, raw)
+		return nil
 	})
-	return kept, l, err
+	return kept, listed, l, err
 }
 
 // wasObserved reports whether an Event of this time lies before the last observation. Most have a time in whole seconds, cut off
@@ -137,21 +159,44 @@ func wasObserved(t, observedAt time.Time) bool {
 	return !t.After(observedAt)
 }
 
-func (s *session) pager() *pager { return &pager{api: s.api, now: s.d.Now, attempt: s.attempt} }
+func (s *session) lister() *lister { return &lister{api: s.api, now: s.d.Now, attempt: s.attempt} }
 
-func (s *session) encode(topic string, ev *corev1.Event, rv uint64) (pending, error) {
-	o, err := FromEvent(ev, s.cluster, s.cp.Epoch, s.d.Now())
-	if err != nil {
-		return pending{}, fmt.Errorf("converting event %s/%s: %w", ev.Namespace, ev.Name, err)
+// restoreCounts reads how often each Event had happened at the checkpoint, by a list at exactly its resourceVersion. When the server
+// has forgotten that, the occurrences of what is observed next are unknown.
+func (s *session) restoreCounts(ctx context.Context) error {
+	if s.counts.whole || s.cp.List != nil {
+		return nil
 	}
-	r, shrunk, err := eventRecord(topic, o)
+	s.ready.at("reading the counts of events at the checkpoint")
+	var restored counts
+	start := func() { restored = counts{whole: true} }
+	_, err := s.lister().read(ctx, s.rv, start, func(raw []byte) error {
+		e := scanEvent(raw)
+		restored.remember(&e)
+		return nil
+	})
+	if err != nil && classify(err) == expired {
+		s.d.Log.Info("the API server has forgotten the checkpoint's list: occurrences are unknown until the next revision of each event", "rv", s.rv)
+		return nil
+	}
+	if err == nil {
+		s.counts = restored
+	}
+	return err
+}
+
+// write emits one revision, which s.rv is at.
+func (s *session) write(ctx context.Context, e *wireEvent, now time.Time, occurrences *int64) error {
+	p, shrunk, err := s.encoder.event(e, s.cp.Epoch, now, occurrences)
 	if err != nil {
-		return pending{}, err
+		s.unreadable(e.raw, err)
+		s.out.moved()
+		return nil
 	}
 	if shrunk {
 		s.m.shortened.Inc()
 	}
-	return pending{rv: rv, record: r, fact: fact{kind: schemas.TypeEvent, time: o.Time}}, nil
+	return s.out.put(ctx, p.record, p.fact)
 }
 
 // finishList writes the gap record, if the list ended a gap, and the checkpoint that a watch starts from.
@@ -161,7 +206,7 @@ func (s *session) finishList(ctx context.Context, rv uint64) error {
 	s.cp.List = nil
 	s.advance(rv, progress.AskedAt)
 	if gap == nil {
-		s.out.move(s.cp)
+		s.out.moved()
 		return s.out.drain(ctx)
 	}
 	o, err := gapObservation(gap, s.cluster, s.d.Now())
@@ -172,7 +217,7 @@ func (s *session) finishList(ctx context.Context, rv uint64) error {
 	if err != nil {
 		return err
 	}
-	if err := s.out.add(ctx, r, fact{kind: schemas.TypeGap, time: o.Time}, s.cp); err != nil {
+	if err := s.out.put(ctx, r, fact{kind: schemas.TypeGap, time: o.Time}); err != nil {
 		return err
 	}
 	if err := s.out.drain(ctx); err != nil {
@@ -213,3 +258,25 @@ func gapObservation(g *schemas.Gap, cluster schemas.Cluster, now time.Time) (*sc
 	o.SetTime(g.To, now)
 	return o, nil
 }
+
+// unreadable puts what nobody can read into the dead letter, so that it holds up nothing behind it. It is written with the checkpoint
+// that passes over it; the same bytes go there once in a session.
+func (s *session) unreadable(raw []byte, err error) {
+	sum := sha256.Sum256(raw)
+	if s.letters[sum] {
+		return
+	}
+	if len(s.letters) < maxLettersKnown {
+		s.letters[sum] = true
+	}
+	s.m.unreadable.Inc()
+	s.d.Log.Error("an event of the API server can't be read, it goes to the dead letter", "err", err, "rv", s.rv)
+	p := stream.Poison{Record: &kgo.Record{Topic: letterTopic, Offset: int64(min(s.rv, math.MaxInt64)), Value: raw}, Reason: "unreadable", Err: err} //nolint:gosec // bounded
+	s.out.letter(stream.NewDeadLetter(p, s.topics.DeadLetter(s.cluster.Name), "kubescribe-producer-"+s.cluster.Name, s.d.Now()))
+}
+
+const (
+	// letterTopic is the origin of what comes from no topic; its offset is the resourceVersion that came before it.
+	letterTopic     = "kubernetes/api/v1/events"
+	maxLettersKnown = 1000
+)

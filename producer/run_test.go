@@ -322,6 +322,7 @@ func TestRunSurvivesContinueTokensThatExpire(t *testing.T) {
 	t.Parallel()
 	api := newAPIServer(t)
 	r := newRig(t, fakeKafka(t), api.config())
+	api.paged = true
 	api.puts("old-%04d", pageItems*5)
 	pages := 0
 	api.fail = func(req *http.Request) *apierrors.StatusError {

@@ -2,11 +2,13 @@ package producer
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kubescribe/internal/stream"
 	"kubescribe/schemas"
@@ -91,8 +93,12 @@ type session struct {
 	pace    pacing
 	settle  time.Duration // how long a watch may take to deliver what it owes
 
-	cp schemas.Checkpoint // covers everything that out was given
-	rv uint64             // cp.RV
+	encoder *encoder
+	counts  counts
+	letters map[[sha256.Size]byte]bool // what went to the dead letter in this session
+
+	cp schemas.Checkpoint // but for RV, covers everything that out was given
+	rv uint64             // the checkpoint's RV
 }
 
 // runSession opens a writer, which fences the one before, reads the checkpoint and produces until ctx ends or something
@@ -111,8 +117,11 @@ func (p *producer) runSession(ctx context.Context) error {
 	}
 	s := &session{
 		cfg: p.cfg, cluster: p.cluster, topics: p.kafka.topics, api: p.api, out: out, d: p.d, m: p.m, ready: p.ready, pace: p.pace,
-		settle: min(max(p.cfg.Silence/2, 50*time.Millisecond), 2*time.Second),
+		settle:  min(max(p.cfg.Silence/2, 50*time.Millisecond), 2*time.Second),
+		encoder: &encoder{topic: p.kafka.topics.Events(p.cluster.Name), cluster: p.cluster},
+		letters: map[[sha256.Size]byte]bool{},
 	}
+	out.covers = s.snapshot
 	return s.run(ctx, cp)
 }
 
@@ -130,10 +139,13 @@ func (s *session) run(ctx context.Context, cp *schemas.Checkpoint) error {
 		}
 		s.rv = rv
 	}
-	empties := 0
+	empties, stubborn := 0, 0
 	failures := retry{pacing: s.pace}
 	for ctx.Err() == nil {
 		if err := s.align(ctx); err != nil {
+			return err
+		}
+		if err := s.restoreCounts(ctx); err != nil {
 			return err
 		}
 		end, delivered, err := s.follow(ctx)
@@ -148,7 +160,7 @@ func (s *session) run(ctx context.Context, cp *schemas.Checkpoint) error {
 			failures.reset()
 		}
 		if end != endEmpty {
-			empties = 0
+			empties, stubborn = 0, 0
 		}
 		switch end {
 		case endFatal:
@@ -156,9 +168,16 @@ func (s *session) run(ctx context.Context, cp *schemas.Checkpoint) error {
 		case endExpired:
 			err = s.expired(ctx)
 		case endEmpty:
-			if empties++; empties >= 2 {
-				empties = 0
+			if empties++; empties < 2 {
+				break
+			}
+			empties = 0
+			forgotten, probed := s.isForgotten(ctx)
+			if stubborn++; probed == nil && (forgotten || stubborn > stubbornEmpties) {
+				stubborn = 0
 				err = s.expired(ctx)
+			} else {
+				failures.wait(ctx, probed)
 			}
 		case endFailed:
 			s.trouble(err)
@@ -191,8 +210,22 @@ func (s *session) first(ctx context.Context) error {
 	}
 	s.d.Log.Info("starting with what comes from now on", "rv", head)
 	s.advance(head, asked)
-	s.out.move(s.cp)
+	s.out.moved()
 	return s.out.drain(ctx)
+}
+
+// stubbornEmpties is how many pairs of watches may end at once and without a word, on a server that says that it still has the
+// checkpoint's resourceVersion, before that is not believed.
+const stubbornEmpties = 3
+
+// isForgotten asks for the list at the checkpoint's resourceVersion: some servers and proxies end a watch that is too old instead of
+// saying 410, but so does one that is just stopping, and that is no gap.
+func (s *session) isForgotten(ctx context.Context) (bool, error) {
+	_, err := s.api.page(ctx, metav1.ListOptions{Limit: 1, ResourceVersion: formatRV(s.rv), ResourceVersionMatch: metav1.ResourceVersionMatchExact})
+	if err != nil && classify(err) == expired {
+		return true, nil
+	}
+	return false, err
 }
 
 // align makes the checkpoint one that a watch can start from: it notices a server whose resourceVersion went back, and ends a
@@ -232,7 +265,7 @@ func (s *session) expired(ctx context.Context) error {
 
 // advance moves the checkpoint to rv, known to miss nothing at observedAt.
 func (s *session) advance(rv uint64, observedAt time.Time) {
-	s.rv, s.cp.RV, s.cp.ObservedAt = rv, formatRV(rv), observedAt.UTC()
+	s.rv, s.cp.ObservedAt = rv, observedAt.UTC()
 }
 
 // attempt calls fn until it succeeds, for ever, with readiness saying why not. It returns only the end of ctx and errors that

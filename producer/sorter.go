@@ -35,16 +35,18 @@ type sorterBlock struct {
 }
 
 const (
-	runBytes   = 4 << 20
-	blockBytes = 64 << 10
+	runBytes     = 4 << 20
+	blocksPerRun = 64
 )
+
+func (s *sorter) run() int { return min(runBytes, s.limit) }
 
 // wants reports whether an item could be kept.
 func (s *sorter) wants(rv uint64) bool { return s.cut == 0 || rv < s.cut }
 
 // add copies raw.
 func (s *sorter) add(rv uint64, raw []byte) {
-	if len(s.buffer) > 0 && len(s.buffer)+len(raw) > min(runBytes, s.limit) {
+	if len(s.buffer) > 0 && len(s.buffer)+len(raw) > s.run() {
 		s.spill()
 		if !s.wants(rv) {
 			return
@@ -77,7 +79,7 @@ func (s *sorter) spill() {
 		plain = binary.AppendUvarint(plain, it.rv)
 		plain = binary.AppendUvarint(plain, uint64(it.to-it.from))
 		plain = append(plain, s.buffer[it.from:it.to]...)
-		if len(plain) >= blockBytes {
+		if len(plain) >= s.run()/blocksPerRun {
 			flush()
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
@@ -40,7 +39,7 @@ const (
 // follower is one watch, and those that took its place without a break.
 type follower struct {
 	*session
-	w         watch.Interface
+	w         *eventWatch
 	state     quiet
 	owed      uint64  // in state owing: the newest resourceVersion of the list
 	proven    listing // in state surveyed: the list
@@ -79,11 +78,14 @@ func (f *follower) loop(ctx context.Context) (ending, error) {
 		select {
 		case <-ctx.Done():
 			return endClosed, nil
-		case ev, ok := <-f.w.ResultChan():
-			if !ok {
+		case frames, open := <-f.w.frames:
+			if !open && f.w.err != nil {
+				return endFailed, f.w.err
+			}
+			if !open {
 				return endClosed, nil
 			}
-			if end, err := f.take(ctx, ev); end != "" {
+			if end, err := f.takeAll(ctx, frames); end != "" {
 				return end, err
 			}
 		case <-f.out.due():
@@ -100,44 +102,57 @@ func (f *follower) loop(ctx context.Context) (ending, error) {
 	}
 }
 
-// take handles one event of the watch; an empty ending means that the watch goes on.
-func (f *follower) take(ctx context.Context, e watch.Event) (ending, error) {
-	if e.Type == watch.Error {
-		err := fmt.Errorf("watching events: %w", watchError(e.Object))
-		if classify(err) == expired {
+// takeAll handles frames that came together; an empty ending means that the watch goes on.
+func (f *follower) takeAll(ctx context.Context, frames []frame) (ending, error) {
+	now := f.d.Now()
+	before := f.rv
+	for i := range frames {
+		if end, err := f.take(ctx, &frames[i], now); end != "" {
+			return end, err
+		}
+	}
+	if f.rv > before {
+		f.heard()
+	}
+	return "", nil
+}
+
+func (f *follower) take(ctx context.Context, fr *frame, now time.Time) (ending, error) {
+	if fr.kind == watch.Error {
+		if classify(fr.status) == expired {
 			return endExpired, nil
 		}
-		return endFailed, err
+		return endFailed, fmt.Errorf("watching events: %w", fr.status)
 	}
-	ev, ok := e.Object.(*corev1.Event)
-	if !ok {
-		return endFatal, fmt.Errorf("watching events: the server sent a %T", e.Object)
+	if fr.bad != nil {
+		f.unreadable(fr.raw, fr.bad)
+		return "", nil
 	}
-	rv, err := parseRV(ev.ResourceVersion)
+	e := scanEvent(fr.raw)
+	rv, err := parseRV(string(e.rv))
 	if err != nil {
-		return endFatal, err
+		f.unreadable(fr.raw, err)
+		return "", nil
 	}
 	f.delivered = true
 	if rv <= f.rv {
-		if e.Type != watch.Bookmark {
+		if fr.kind != watch.Bookmark {
 			f.m.skipped.Inc()
 		}
 		return "", nil
 	}
-	if e.Type == watch.Added || e.Type == watch.Modified {
-		p, err := f.encode(f.topics.Events(f.cluster.Name), ev, rv)
-		if err != nil {
+	f.advance(rv, now)
+	switch fr.kind {
+	case watch.Added, watch.Modified:
+		if err := f.write(ctx, &e, now, f.counts.note(&e, fr.kind == watch.Added)); err != nil {
 			return endFatal, err
 		}
-		f.advance(rv, f.d.Now())
-		if err := f.out.add(ctx, p.record, p.fact, f.cp); err != nil {
-			return endFatal, err
-		}
-	} else {
-		f.advance(rv, f.d.Now())
-		f.out.move(f.cp)
+	case watch.Deleted:
+		f.counts.forget(&e)
+		f.out.moved()
+	default:
+		f.out.moved()
 	}
-	f.heard()
 	return "", nil
 }
 
@@ -167,10 +182,12 @@ func (f *follower) silence(ctx context.Context) (ending, error) {
 func (f *follower) survey(ctx context.Context) (ending, error) {
 	f.m.lists.WithLabelValues("silence").Inc()
 	newest := f.rv
-	l, err := f.pager().read(ctx, 0, func() { newest = f.rv }, func(ev *corev1.Event) error {
-		rv, err := parseRV(ev.ResourceVersion)
-		newest = max(newest, rv)
-		return err
+	l, err := f.lister().read(ctx, 0, func() { newest = f.rv }, func(raw []byte) error {
+		e := scanEvent(raw)
+		if rv, err := parseRV(string(e.rv)); err == nil { // one without can't be waited for
+			newest = max(newest, rv)
+		}
+		return nil
 	})
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -209,12 +226,12 @@ func (f *follower) renew(ctx context.Context) (ending, error) {
 		f.w.Stop()
 		f.w = w
 		if first != nil {
-			return f.take(ctx, *first)
+			return f.takeAll(ctx, first)
 		}
 		break
 	}
 	f.advance(f.proven.rv, f.proven.askedAt)
-	f.out.move(f.cp)
+	f.out.moved()
 	f.expect(listening, f.cfg.Silence)
 	if err := f.out.flush(ctx); err != nil {
 		return endFatal, err
@@ -222,13 +239,13 @@ func (f *follower) renew(ctx context.Context) (ending, error) {
 	return "", nil
 }
 
-// probe waits for a word of a new watch. Silence is as good as an event; an error or an end is not.
-func (f *follower) probe(ctx context.Context, w watch.Interface) (first *watch.Event, alive bool) {
+// probe waits for a word of a new watch. Silence is as good as events; an error or an end is not.
+func (f *follower) probe(ctx context.Context, w *eventWatch) (first []frame, alive bool) {
 	t := time.NewTimer(f.settle)
 	defer t.Stop()
 	select {
-	case e, ok := <-w.ResultChan():
-		return &e, ok && e.Type != watch.Error
+	case frames, open := <-w.frames:
+		return frames, open && frames[0].kind != watch.Error
 	case <-t.C:
 		return nil, true
 	case <-ctx.Done():

@@ -41,6 +41,11 @@ const (
 	deadSlackBytes  = 8 << 10
 )
 
+// NewDeadLetter is the dead letter of what a loop outside this package could not handle; the caller writes it.
+func NewDeadLetter(p Poison, topic, group string, now time.Time) *kgo.Record {
+	return deadLetter(p, topic, group, now)
+}
+
 // deadLetter makes the record that goes to the dead-letter topic in place of r. The value is r's, unchanged up to 3 MiB; beyond
 // that, or when key and headers leave too little room in Kafka's 4 MiB, it is the first 1 MiB.
 func deadLetter(p Poison, topic, group string, now time.Time) *kgo.Record {
