@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -17,7 +16,8 @@ const deadletterLong = `A record that can never succeed (it does not decode, or 
 unchanged, with its origin and the reason. When too many of a partition's records do so, the service stops that partition and
 says so in /readyz, because then the fault is probably elsewhere.
 
-A dead letter is named by the record that it was: TOPIC/PARTITION/OFFSET.`
+A dead letter is named by the record that it was: TOPIC/PARTITION/OFFSET. It stays in its topic until that topic's retention
+takes it (30 days); what was replayed is noted there.`
 
 func newDeadletter(con console) *cobra.Command {
 	cmd := &cobra.Command{
@@ -48,32 +48,22 @@ func (s *settings) open(cmd *cobra.Command, validate ...func(*config) error) (*c
 	return c, d, stream.Ping(cmd.Context(), c.Kafka, d)
 }
 
-// position is TOPIC/PARTITION/OFFSET.
-type position struct {
-	topic     string
-	partition int32
-	offset    int64
-}
-
-func (p position) String() string { return fmt.Sprintf("%s/%d/%d", p.topic, p.partition, p.offset) }
-
-func positionOf(l stream.DeadLetter) position { return position{l.Topic, l.Partition, l.Offset} }
-
-func parsePosition(s string) (position, error) {
+// parseOrigin reads TOPIC/PARTITION/OFFSET.
+func parseOrigin(s string) (stream.Origin, error) {
 	topic, rest, _ := strings.Cut(s, "/")
 	partition, offset, _ := strings.Cut(rest, "/")
 	n, err1 := strconv.ParseInt(partition, 10, 32)
 	at, err2 := strconv.ParseInt(offset, 10, 64)
 	if topic == "" || err1 != nil || err2 != nil || n < 0 || at < 0 {
-		return position{}, &daemon.UsageError{Err: fmt.Errorf("%q is no TOPIC/PARTITION/OFFSET, such as kubescribe.events.shop/0/17", s)}
+		return stream.Origin{}, &daemon.UsageError{Err: fmt.Errorf("%q is no TOPIC/PARTITION/OFFSET, such as kubescribe.events.shop/0/17", s)}
 	}
-	return position{topic, int32(n), at}, nil
+	return stream.Origin{Topic: topic, Partition: int32(n), Offset: at}, nil
 }
 
-// letter finds the dead letter of a source record in the dead-letter topic of its cluster.
-func (c *config) letter(ctx context.Context, d stream.Deps, p position) (stream.DeadLetter, error) {
+// deadTopicOf is the dead-letter topic where a source record goes.
+func (c *config) deadTopicOf(o stream.Origin) string {
 	t := c.topics()
-	return stream.FindDeadLetter(ctx, c.Kafka, d, t.DeadLetter(t.ClusterOf(p.topic)), p.topic, p.partition, p.offset)
+	return t.DeadLetter(t.ClusterOf(o.Topic))
 }
 
 func deadletterAccept(con console) *cobra.Command {
@@ -91,7 +81,7 @@ can be mended: then nothing needs to be accepted.`,
 	_ = cmd.MarkFlagRequired("group")
 	set := deadSettings(cmd, con)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		p, err := parsePosition(args[0] + "/0")
+		p, err := parseOrigin(args[0] + "/0")
 		if err != nil {
 			return &daemon.UsageError{Err: fmt.Errorf("%q is no TOPIC/PARTITION, such as kubescribe.enriched.shop/2", args[0])}
 		}
@@ -99,14 +89,14 @@ can be mended: then nothing needs to be accepted.`,
 		if err != nil {
 			return unlessShown(err)
 		}
-		if err := stream.RequireTopics(cmd.Context(), c.Kafka, d, p.topic); err != nil {
+		if err := stream.RequireTopics(cmd.Context(), c.Kafka, d, p.Topic); err != nil {
 			return err
 		}
-		end, err := stream.Accept(cmd.Context(), c.Kafka, d, group, p.topic, p.partition)
+		end, err := stream.Accept(cmd.Context(), c.Kafka, d, group, p.Topic, p.Partition)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(con.out, "accepted: group %s goes on with %s/%d; what it can't handle below offset %d becomes a dead letter\n", group, p.topic, p.partition, end)
+		fmt.Fprintf(con.out, "accepted: group %s goes on with %s/%d; what it can't handle below offset %d becomes a dead letter\n", group, p.Topic, p.Partition, end)
 		return nil
 	}
 	return cmd

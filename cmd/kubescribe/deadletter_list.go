@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"regexp"
 	"strings"
 	"time"
 
@@ -16,83 +16,112 @@ import (
 )
 
 // letterFilter says which dead letters a command is about.
-type letterFilter struct{ reason, group string }
+type letterFilter struct {
+	cluster              string
+	reason, group, topic string
+	since                back
+}
 
 func (f *letterFilter) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.cluster, "cluster", "", "only this cluster's and those that belong to no cluster")
 	cmd.Flags().StringVar(&f.reason, "reason", "", "only those with this reason")
 	cmd.Flags().StringVar(&f.group, "from-group", "", "only those that this consumer group gave up")
+	cmd.Flags().StringVar(&f.topic, "topic", "", "only those of this source topic, such as kubescribe.enriched.shop")
+	cmd.Flags().Var(&f.since, "since", "only those given up since then: 90m, 24h, 7d, or a time in RFC 3339")
 }
 
-func (f letterFilter) takes(l stream.DeadLetter) bool {
-	return (f.reason == "" || f.reason == l.Reason) && (f.group == "" || f.group == l.Group)
-}
-
-// letters reads the dead letters of a cluster and those that belong to none, each source record once, oldest first.
-func (c *config) letters(cmd *cobra.Command, d stream.Deps, f letterFilter, fn func(stream.DeadLetter) error) error {
-	topics := []string{c.topics().DeadLetter("")}
-	if c.Cluster != "" {
-		topics = append([]string{c.topics().DeadLetter(c.Cluster)}, topics...)
+func (f letterFilter) validate(*config) error {
+	if f.cluster == "" {
+		return nil
 	}
-	if err := stream.RequireTopics(cmd.Context(), c.Kafka, d, topics...); err != nil {
-		return err
-	}
-	seen := map[position]bool{}
-	for _, topic := range topics {
-		err := stream.ReadDeadLetters(cmd.Context(), c.Kafka, d, topic, func(l stream.DeadLetter) error {
-			p := positionOf(l)
-			if seen[p] || !f.takes(l) {
-				return nil
-			}
-			seen[p] = true
-			return fn(l)
-		})
-		if err != nil {
-			return err
-		}
+	if err := schemas.ValidateClusterName(f.cluster); err != nil {
+		return fmt.Errorf("--cluster: %w", err)
 	}
 	return nil
 }
 
-// validateOptionalCluster is for tools, where no cluster means what all clusters share.
-func (c *config) validateOptionalCluster() error {
-	if c.Cluster == "" {
-		return nil
+func (f letterFilter) takes(l stream.DeadLetter, now time.Time) bool {
+	return (f.reason == "" || f.reason == l.Reason) && (f.group == "" || f.group == l.Group) && (f.topic == "" || f.topic == l.Topic) &&
+		!l.Time.Before(f.since.time(now))
+}
+
+// deadTopics are the dead-letter topics that the filter leaves: those of clusters first, the common one last.
+func (c *config) deadTopics(cmd *cobra.Command, d stream.Deps, f letterFilter) ([]string, error) {
+	common := c.topics().DeadLetter("")
+	topics := []string{common}
+	if f.cluster != "" {
+		topics = []string{c.topics().DeadLetter(f.cluster), common}
+	} else {
+		found, err := stream.MatchTopics(cmd.Context(), c.Kafka, d, "^"+regexp.QuoteMeta(common+".")+"[a-z0-9-]+$")
+		if err != nil {
+			return nil, err
+		}
+		topics = append(found, common)
 	}
-	return schemas.ValidateClusterName(c.Cluster)
+	return topics, stream.RequireTopics(cmd.Context(), c.Kafka, d, topics...)
+}
+
+// eachLetter shows the dead letters of a topic that the filter leaves to fn, each source record once, oldest first.
+func (c *config) eachLetter(cmd *cobra.Command, d stream.Deps, topic string, f letterFilter, fn func(stream.DeadLetter) error) error {
+	seen, now := map[stream.Origin]bool{}, time.Now()
+	return stream.ReadDeadLetters(cmd.Context(), c.Kafka, d, topic, func(l stream.DeadLetter) error {
+		if seen[l.Origin()] || !f.takes(l, now) {
+			return nil
+		}
+		seen[l.Origin()] = true
+		return fn(l)
+	})
 }
 
 func deadletterList(con console) *cobra.Command {
 	var format output
 	var filter letterFilter
+	var open bool
 	cmd := &cobra.Command{
-		Use:     "list",
-		Short:   "List dead letters, oldest first",
-		Long:    deadletterLong,
-		Example: "  kubescribe deadletter list --cluster shop\n  kubescribe deadletter list --cluster shop --reason decode -o json",
-		Args:    cobra.NoArgs,
+		Use:   "list",
+		Short: "List dead letters, oldest first",
+		Long:  deadletterLong,
+		Example: "  kubescribe deadletter list\n  kubescribe deadletter list --cluster shop --open --since 24h\n" +
+			"  kubescribe deadletter list --reason rejected_document -o json",
+		Args: cobra.NoArgs,
 	}
 	format.flag(cmd)
 	filter.flags(cmd)
+	cmd.Flags().BoolVar(&open, "open", false, "only those that were not replayed")
 	set := deadSettings(cmd, con)
-	set.key(cmd, "cluster", "cluster", "the cluster; without it, only what belongs to no cluster")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, d, err := set.open(cmd, (*config).validateOptionalCluster)
+		c, d, err := set.open(cmd, filter.validate)
 		if err != nil {
 			return unlessShown(err)
 		}
-		list := []letterView{}
-		n := 0
-		err = c.letters(cmd, d, filter, func(l stream.DeadLetter) error {
-			n++
-			if format.json() {
-				list = append(list, viewOf(l))
-				return nil
-			}
-			_, err := fmt.Fprintf(con.out, "%s  %s  %s  %s: %s\n", l.Time.UTC().Format(time.RFC3339), positionOf(l), l.Group, l.Reason, firstLine(l.Error))
-			return err
-		})
+		topics, err := c.deadTopics(cmd, d, filter)
 		if err != nil {
 			return err
+		}
+		list, hide := []letterView{}, mask(false)
+		n := 0
+		for _, topic := range topics {
+			replays, err := stream.ReadReplays(cmd.Context(), c.Kafka, d, topic)
+			if err != nil {
+				return err
+			}
+			err = c.eachLetter(cmd, d, topic, filter, func(l stream.DeadLetter) error {
+				at, replayed := replays[l.Origin()]
+				if open && replayed {
+					return nil
+				}
+				n++
+				v := viewOf(l, at, hide)
+				if format.json() {
+					list = append(list, v)
+					return nil
+				}
+				_, err := fmt.Fprintln(con.out, v.line())
+				return err
+			})
+			if err != nil {
+				return err
+			}
 		}
 		if format.json() {
 			return json.NewEncoder(con.out).Encode(map[string]any{"deadletters": list})
@@ -105,104 +134,18 @@ func deadletterList(con console) *cobra.Command {
 	return cmd
 }
 
-// letterView is a dead letter in JSON.
-type letterView struct {
-	Record    string            `json:"record"`
-	Group     string            `json:"group"`
-	Reason    string            `json:"reason"`
-	Error     string            `json:"error"`
-	Time      time.Time         `json:"time"`
-	Bytes     int               `json:"bytes"`
-	SHA256    string            `json:"sha256,omitempty"`
-	Key       string            `json:"key,omitempty"`
-	Headers   map[string]string `json:"headers,omitempty"`
-	Value     *string           `json:"value,omitempty"` // when it is text
-	ValueHex  string            `json:"valueHex,omitempty"`
-	Truncated bool              `json:"truncated,omitempty"`
-}
-
-func viewOf(l stream.DeadLetter) letterView {
-	return letterView{
-		Record: positionOf(l).String(), Group: l.Group, Reason: l.Reason, Error: l.Error, Time: l.Time, Bytes: l.Size, SHA256: l.SHA256,
-		Truncated: l.Cut,
+// line is a dead letter in a list.
+func (v letterView) line() string {
+	text := fmt.Sprintf("%s  %s  %s  %s: %s", v.Time.Format(time.RFC3339), v.Record, v.Group, v.Reason, firstLine(v.Error))
+	if !v.Replayed.IsZero() {
+		text += "  (replayed " + v.Replayed.Format(time.RFC3339) + ")"
 	}
+	return text
 }
 
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(s, "\n")
 	return line
-}
-
-func deadletterReplay(con console) *cobra.Command {
-	var filter letterFilter
-	var all bool
-	cmd := &cobra.Command{
-		Use:   "replay (TOPIC/PARTITION/OFFSET... | --all)",
-		Short: "Write dead letters to the topics they came from, to be handled again",
-		Long: `replay writes a dead letter's key, value and headers again to the end of the partition that it came from. Do it when the cause
-is mended. Replaying twice does no harm: a record's id stays the same, so that it is indexed and counted once. The dead letter
-stays where it is until it is too old.`,
-		Example: "  kubescribe deadletter replay kubescribe.enriched.shop/2/1043\n  kubescribe deadletter replay --cluster shop --all --reason mapping",
-	}
-	filter.flags(cmd)
-	cmd.Flags().BoolVar(&all, "all", false, "every dead letter of the cluster, or of those that the filters leave")
-	cmd.Args = func(_ *cobra.Command, args []string) error {
-		if all == (len(args) > 0) {
-			return errors.New("name the records to replay, or all of them with --all")
-		}
-		return nil
-	}
-	set := deadSettings(cmd, con)
-	set.key(cmd, "cluster", "cluster", "the cluster; without it, only what belongs to no cluster")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		positions := make([]position, len(args))
-		for i, a := range args {
-			var err error
-			if positions[i], err = parsePosition(a); err != nil {
-				return err
-			}
-		}
-		c, d, err := set.open(cmd, (*config).validateOptionalCluster)
-		if err != nil {
-			return unlessShown(err)
-		}
-		r := replay{con.out, c, d, 0, nil}
-		for _, p := range positions {
-			l, err := c.letter(cmd.Context(), d, p)
-			if err != nil {
-				return noSuch(err)
-			}
-			r.one(cmd, l)
-		}
-		if all {
-			if err := c.letters(cmd, d, filter, func(l stream.DeadLetter) error {
-				r.one(cmd, l)
-				return cmd.Context().Err()
-			}); err != nil {
-				return err
-			}
-		}
-		fmt.Fprintf(con.out, "%d replayed\n", r.done)
-		return errors.Join(r.failed...)
-	}
-	return cmd
-}
-
-// replay counts what was replayed; one record that can't be does not keep the others.
-type replay struct {
-	out    io.Writer
-	c      *config
-	d      stream.Deps
-	done   int
-	failed []error
-}
-
-func (r *replay) one(cmd *cobra.Command, l stream.DeadLetter) {
-	if err := stream.Replay(cmd.Context(), r.c.Kafka, r.d, l); err != nil {
-		r.failed = append(r.failed, err)
-		return
-	}
-	r.done++
 }
 
 // noSuch makes a dead letter that isn't there a wrong input.

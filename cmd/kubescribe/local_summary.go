@@ -71,10 +71,10 @@ func countDocuments(ctx context.Context, path string) (n int64, err error) {
 
 // countDeadLetters counts the source records that are in a dead letter.
 func (l *local) countDeadLetters(ctx context.Context) (int64, error) {
-	seen := map[position]bool{}
+	seen := map[stream.Origin]bool{}
 	for _, cluster := range []string{l.c.Cluster, ""} {
 		err := stream.ReadDeadLetters(ctx, l.c.Kafka, l.deps("summary"), l.c.topics().DeadLetter(cluster), func(d stream.DeadLetter) error {
-			seen[positionOf(d)] = true
+			seen[d.Origin()] = true
 			return nil
 		})
 		if err != nil {

@@ -3,8 +3,6 @@ package reconciliation
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -148,10 +146,7 @@ func (c *comparison) name(p place) string {
 	return fmt.Sprintf("%s/%d/%d", e.Topic, e.Partition, p.offset)
 }
 
-const repairTries = 8
-
-// repair stores items as the indexer does and fills in why one can't be. What the store wants later is sent again, for about a
-// minute. An error leaves open which were stored; all of them may be sent again.
+// repair stores items as the indexer does and fills in why one can't be. An error leaves open which were stored.
 func (c *comparison) repair(ctx context.Context, items []store.Item, reasons []string) error {
 	if !c.setUp {
 		if err := c.store.Setup(ctx); err != nil {
@@ -159,44 +154,14 @@ func (c *comparison) repair(ctx context.Context, items []store.Item, reasons []s
 		}
 		c.setUp = true
 	}
-	left := make([]int, len(items))
-	for i := range items {
-		left[i] = i
+	why, _, err := indexer.Put(ctx, c.store, items)
+	if err != nil {
+		return fmt.Errorf("repairing: %w", err)
 	}
-	wait := 250 * time.Millisecond
-	for try := 1; ; try++ {
-		send := make([]store.Item, len(left))
-		for n, i := range left {
-			send[n] = items[i]
+	for i, reason := range why {
+		if reason != "" {
+			reasons[i] = "the store refuses it: " + reason
 		}
-		var again []int
-		out, err := c.store.Index(ctx, send)
-		if err != nil {
-			again = left
-		}
-		for n, o := range out {
-			switch i := left[n]; o.Verdict {
-			case store.Done:
-			case store.Poison:
-				reasons[i] = "the store refuses it: " + o.Reason
-			case store.Retry:
-				again, err = append(again, i), fmt.Errorf("the store puts it off: %s", o.Reason)
-			case store.Refused:
-				return fmt.Errorf("repairing: the store refuses documents: %s", o.Reason)
-			}
-		}
-		switch {
-		case len(again) == 0:
-			return nil
-		case try == repairTries || store.IsRefused(err) || ctx.Err() != nil:
-			return fmt.Errorf("repairing: %w", err)
-		}
-		left = again
-		select {
-		case <-time.After(wait/2 + rand.N(wait/2)):
-		case <-ctx.Done():
-			return fmt.Errorf("repairing: %w", ctx.Err())
-		}
-		wait = min(2*wait, 20*time.Second)
 	}
+	return nil
 }

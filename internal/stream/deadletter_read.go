@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -26,6 +24,8 @@ type DeadLetter struct {
 	Cut    bool
 	Size   int
 	SHA256 string
+	// Replayed is set in the note of a replay, which is no dead letter.
+	Replayed time.Time
 	// Record is the dead letter itself: key, value and, before ours, the source's headers.
 	Record *kgo.Record
 }
@@ -54,6 +54,8 @@ func ParseDeadLetter(r *kgo.Record) (DeadLetter, error) {
 			d.Error = v
 		case HeaderDeadTime:
 			d.Time, err = time.Parse(time.RFC3339Nano, v)
+		case HeaderDeadReplayed:
+			d.Replayed, err = time.Parse(time.RFC3339Nano, v)
 		case HeaderDeadSize:
 			d.Cut = true
 			d.Size, err = strconv.Atoi(v)
@@ -71,9 +73,12 @@ func ParseDeadLetter(r *kgo.Record) (DeadLetter, error) {
 }
 
 // ReadDeadLetters shows every dead letter of a dead-letter topic to fn, oldest first, up to the present end. Records that are no
-// dead letters are passed over. fn may return ErrStop.
+// dead letters, and the marks of replays, are passed over. fn may return ErrStop.
 func ReadDeadLetters(ctx context.Context, cfg Config, d Deps, topic string, fn func(DeadLetter) error) error {
 	return ReadTopic(ctx, cfg, d, ReadOptions{Topic: topic, From: FromStart}, func(r *kgo.Record) error {
+		if isMark(r) {
+			return nil
+		}
 		letter, err := ParseDeadLetter(r)
 		if err != nil {
 			return nil //nolint:nilerr // somebody else's record in our topic is not ours to judge
@@ -98,30 +103,4 @@ func FindDeadLetter(ctx context.Context, cfg Config, d Deps, deadTopic, topic st
 		err = fmt.Errorf("%s/%d offset %d in %s: %w", topic, partition, offset, deadTopic, ErrNoDeadLetter)
 	}
 	return found, err
-}
-
-// Replay produces a dead letter's original key, value and headers to its source topic again, at the end of the partition it came
-// from. A cut value cannot be replayed. Replaying twice produces twice; ids make the repeat harmless further down.
-func Replay(ctx context.Context, cfg Config, d Deps, l DeadLetter) error {
-	switch {
-	case l.Cut:
-		return fmt.Errorf("%s/%d offset %d was cut from %d bytes and cannot be replayed", l.Topic, l.Partition, l.Offset, l.Size)
-	case slices.ContainsFunc(l.Record.Headers, func(h kgo.RecordHeader) bool { return h.Key == HeaderDeadNoHeaders }):
-		return fmt.Errorf("%s/%d offset %d was kept without its headers and cannot be replayed", l.Topic, l.Partition, l.Offset)
-	}
-	cl, err := newClient(cfg, d.withDefaults(), "replay")
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
-	r := ToPartition(&kgo.Record{Topic: l.Topic, Key: l.Record.Key, Value: l.Record.Value}, l.Partition)
-	for _, h := range l.Record.Headers {
-		if !strings.HasPrefix(h.Key, headerDeadPrefix) {
-			r.Headers = append(r.Headers, h)
-		}
-	}
-	if err := cl.ProduceSync(ctx, r).FirstErr(); err != nil {
-		return fmt.Errorf("replaying to %s/%d: %w", l.Topic, l.Partition, explain("", err))
-	}
-	return nil
 }

@@ -31,8 +31,9 @@ const childEnv = "KUBESCRIBE_STREAM_CHILD"
 // nothing but the broker knows then what has become of the transaction.
 type child struct {
 	Broker, In, Out, Group, TransactionalID, InstanceID string
-	Key                                                 int16 // of the request: produce, offset commit or end of a transaction
-	After                                               int   // how many of them
+	Replay                                              string // a dead-letter topic to replay instead
+	Key                                                 int16  // of the request: produce, offset commit or end of a transaction
+	After                                               int    // how many of them
 	Signal                                              syscall.Signal
 }
 
@@ -59,6 +60,10 @@ func TestMain(m *testing.M) {
 func (c child) run() error {
 	d := deps(nil)
 	d.opts = []kgo.Opt{kgo.WithHooks(&suicide{key: c.Key, after: int32(c.After), signal: c.Signal})}
+	if c.Replay != "" {
+		_, err := replayAll(context.Background(), configFor(c.Broker), d, c.Replay)
+		return err
+	}
 	o := TransformOptions{
 		Group: c.Group, TransactionalID: c.TransactionalID, InstanceID: c.InstanceID, Topics: []string{c.In}, MaxBatchRecords: 20,
 		DeadLetter: func(*kgo.Record) string { return "" },
