@@ -2,15 +2,8 @@ package receiver
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net/url"
-	"os"
-	"slices"
-	"strings"
 	"time"
 
-	"kubescribe/internal/stream"
 	"kubescribe/schemas"
 )
 
@@ -20,6 +13,8 @@ type Receiver interface {
 	Name() string
 	// Wants says whether alerts of this status are sent to it at all.
 	Wants(status schemas.AlertStatus) bool
+	// Repost is how often alerts that fire have to be sent again so that the far side keeps them; 0 is never.
+	Repost() time.Duration
 	// Send tries once. It blocks until there is a verdict, at most for its timeout. now is the wall clock, which a
 	// Retry-After that names a date is measured against.
 	Send(ctx context.Context, a *schemas.Alert, now time.Time) error
@@ -47,95 +42,58 @@ func (e *BusyError) Error() string { return e.Err.Error() }
 // Unwrap is the cause.
 func (e *BusyError) Unwrap() error { return e.Err }
 
-// Config is one receiver of the configuration.
-type Config struct {
-	// Name is how rules call it in notify.
-	Name string `koanf:"name"`
-	// Type is webhook.
-	Type string `koanf:"type"`
-	// URL is where alerts are posted. It is treated as a secret, because many hold a token.
-	URL stream.Secret `koanf:"url"`
-	// URLFile holds the URL instead; it is read at each sending, so that a rotated one needs no restart.
-	URLFile string `koanf:"url_file"`
-	// HMACSecretFile holds the key that signs each body: header X-Kubescribe-Signature, "sha256=" and the hexadecimal
-	// HMAC-SHA256. It is read at each sending.
-	HMACSecretFile string `koanf:"hmac_secret_file"`
-	// Headers are added to each request.
-	Headers map[string]stream.Secret `koanf:"headers"`
-	// Timeout bounds one try. Default 10s.
-	Timeout time.Duration `koanf:"timeout"`
-	// SendResolved says whether the end of an alert is sent too. Default true.
-	SendResolved *bool `koanf:"send_resolved"`
+// New builds the receiver that c, which must be valid, describes. l are the links that its pages carry.
+func New(c Config, l Links) Receiver {
+	if kinds[c.Type].mail {
+		return &mail{c: c, links: l, timeout: c.timeout()}
+	}
+	return newPoster(c, l, c.format())
 }
 
-// types are the kinds of receivers there are.
-var types = []string{"webhook"}
-
-// Validate reports every problem at once. at is where c stands in the configuration.
-func (c Config) Validate(at string) error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(at+"."+format, args...)) }
-	if c.Name == "" {
-		bad("name is empty: rules call a receiver by its name")
-	}
-	if !slices.Contains(types, c.Type) {
-		bad("type: %q is unknown: use %s", c.Type, strings.Join(types, " or "))
-	}
-	switch {
-	case c.URL == "" && c.URLFile == "":
-		bad("url and url_file are empty: set one of them")
-	case c.URL != "" && c.URLFile != "":
-		bad("url and url_file are both set: keep one")
-	}
-	if _, err := c.address(); err != nil && (c.URL == "") != (c.URLFile == "") {
-		bad("%w", err)
-	}
-	if _, err := c.key(); err != nil {
-		bad("%w", err)
-	}
-	if c.Timeout < 0 {
-		bad("timeout: %s is negative", c.Timeout)
-	}
-	for name := range c.Headers {
-		if name == "" || strings.ContainsAny(name, " :\r\n") {
-			bad("headers: %q is no header's name", name)
-		}
-	}
-	return errors.Join(errs...)
+// kind is what is special about one type of receivers.
+type kind struct {
+	// mail is the only kind that is not sent over HTTP.
+	mail bool
+	// perMinute is the rate limit by default; 0 is none.
+	perMinute int
+	// address is where it is sent by default.
+	address string
+	// needsSecret says that it does not work without Secret, mayHaveSecret that it can use one.
+	needsSecret, mayHaveSecret bool
+	// repost is how often what fires is sent again by default.
+	repost time.Duration
 }
 
-// address is the URL to post to. Errors don't show it.
-func (c Config) address() (*url.URL, error) {
-	raw, what := string(c.URL), "url"
-	if c.URLFile != "" {
-		b, err := os.ReadFile(c.URLFile)
-		if err != nil {
-			return nil, fmt.Errorf("url_file: %w", err)
-		}
-		raw, what = strings.TrimSpace(string(b)), "url_file"
-	}
-	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("%s: is no http:// or https:// address", what)
-	}
-	return u, nil
+// kinds are the types of receivers there are. The limits are the far sides' own, where they are documented.
+var kinds = map[string]kind{
+	"webhook":      {},
+	"alertmanager": {repost: time.Minute},
+	"slack":        {perMinute: 60},
+	"msteams":      {perMinute: 60},
+	"pagerduty":    {perMinute: 120, address: "https://events.pagerduty.com/v2/enqueue", needsSecret: true},
+	"wecom":        {perMinute: 20},
+	"dingtalk":     {perMinute: 20, mayHaveSecret: true},
+	"feishu":       {perMinute: 100, mayHaveSecret: true},
+	"email":        {mail: true, mayHaveSecret: true},
 }
 
-// key is the key of the signature, nil for none.
-func (c Config) key() ([]byte, error) {
-	if c.HMACSecretFile == "" {
-		return nil, nil
+// format is how c's type is spoken to.
+func (c Config) format() format {
+	switch c.Type {
+	case "alertmanager":
+		return alertmanager{hold: holdFor * c.repost()}
+	case "slack":
+		return slack{}
+	case "msteams":
+		return teams{}
+	case "pagerduty":
+		return pagerduty{}
+	case "wecom":
+		return wecom{}
+	case "dingtalk":
+		return dingtalk{}
+	case "feishu":
+		return feishu{}
 	}
-	b, err := os.ReadFile(c.HMACSecretFile)
-	if err != nil {
-		return nil, fmt.Errorf("hmac_secret_file: %w", err)
-	}
-	key := strings.TrimRight(string(b), "\r\n")
-	if key == "" {
-		return nil, fmt.Errorf("hmac_secret_file: %s is empty", c.HMACSecretFile)
-	}
-	return []byte(key), nil
+	return newWebhook(c)
 }
-
-// New builds the receiver that c, which must be valid, describes.
-func New(c Config) Receiver { return newWebhook(c) }

@@ -2,18 +2,13 @@ package receiver
 
 import (
 	"bytes"
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
-	"strconv"
-	"strings"
+	"text/template"
 	"time"
 
 	"kubescribe/schemas"
@@ -27,130 +22,87 @@ const (
 	HeaderSignature = "X-Kubescribe-Signature"
 )
 
-const (
-	defaultTimeout = 10 * time.Second
-	// longestPause bounds a Retry-After: a receiver that wants more is asked again all the same.
-	longestPause = 10 * time.Minute
-	// answerBytes is how much of a refusal's text is kept.
-	answerBytes = 300
-)
-
-// webhook posts the Alert as JSON.
+// webhook posts the alert as it is, or what a template makes of it.
 type webhook struct {
-	c       Config
-	timeout time.Duration
-	client  *http.Client
+	c    Config
+	body *template.Template // nil for the alert as it is
 }
 
-func newWebhook(c Config) *webhook {
-	timeout := c.Timeout
-	if timeout <= 0 {
-		timeout = defaultTimeout
+func newWebhook(c Config) webhook {
+	w := webhook{c: c}
+	if c.Body != "" {
+		w.body = template.Must(parseBody(c.Body)) // Validate has parsed it before
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 8
-	return &webhook{c: c, timeout: timeout, client: &http.Client{
-		Transport: transport,
-		// A redirect would be followed as a GET, without the alert.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	return w
 }
 
-func (w *webhook) Name() string { return w.c.Name }
-
-func (w *webhook) Wants(status schemas.AlertStatus) bool {
-	return status != schemas.AlertResolved || w.c.SendResolved == nil || *w.c.SendResolved
+func parseBody(text string) (*template.Template, error) {
+	return template.New("body").Option("missingkey=zero").Funcs(template.FuncMap{"json": func(v any) (string, error) {
+		b, err := json.Marshal(v)
+		return string(b), err
+	}}).Parse(text)
 }
 
-func (w *webhook) Send(ctx context.Context, a *schemas.Alert, now time.Time) error {
-	body, err := json.Marshal(a)
-	if err != nil {
-		return &RefusedError{fmt.Errorf("encoding alert: %w", err)}
+// templateData is what a body's template sees.
+type templateData struct {
+	Alert *schemas.Alert
+	Page  page
+}
+
+// checkBody tries a template on an alert with everything and on one with nothing.
+func checkBody(text string) error {
+	if text == "" {
+		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, w.timeout)
-	defer cancel()
-	req, err := w.request(ctx, a, body)
+	t, err := parseBody(text)
 	if err != nil {
 		return err
 	}
-	resp, err := w.client.Do(req)
-	if err != nil {
-		return fmt.Errorf("posting to receiver %s: %w", w.c.Name, withoutURL(err))
+	full := &schemas.Alert{ID: "id", Rule: "rule", Cluster: "c", Status: schemas.AlertFiring, StartsAt: time.Unix(0, 0), Evidence: []schemas.Evidence{{ID: "e"}}}
+	for _, a := range []*schemas.Alert{full, {}} {
+		if err := t.Execute(&bytes.Buffer{}, templateData{a, newPage(a, Links{})}); err != nil {
+			return err
+		}
 	}
-	defer resp.Body.Close()
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, answerBytes))
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection can be used again
-	return w.verdict(resp, text, now)
+	return nil
 }
 
-func (w *webhook) request(ctx context.Context, a *schemas.Alert, body []byte) (*http.Request, error) {
-	to, err := w.c.address()
+func (w webhook) message(a *schemas.Alert, p page, _ string, _ time.Time) (message, error) {
+	body, err := w.render(a, p)
 	if err != nil {
-		return nil, fmt.Errorf("receiver %s: %w", w.c.Name, err)
+		return message{}, &RefusedError{err}
 	}
 	key, err := w.c.key()
 	if err != nil {
-		return nil, fmt.Errorf("receiver %s: %w", w.c.Name, err)
+		return message{}, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("receiver %s: making a request: %w", w.c.Name, withoutURL(err))
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "kubescribe")
-	req.Header.Set(HeaderIdempotencyKey, a.ID)
-	for name, value := range w.c.Headers {
-		req.Header.Set(name, string(value))
-	}
+	m := message{body: body, header: http.Header{}}
 	if key != nil {
-		req.Header.Set(HeaderSignature, Sign(key, body))
+		m.header.Set(HeaderSignature, Sign(key, body))
 	}
-	return req, nil
+	return m, nil
 }
+
+func (w webhook) render(a *schemas.Alert, p page) ([]byte, error) {
+	if w.body == nil {
+		body, err := json.Marshal(a)
+		if err != nil {
+			return nil, fmt.Errorf("encoding alert: %w", err)
+		}
+		return body, nil
+	}
+	var out bytes.Buffer
+	if err := w.body.Execute(&out, templateData{a, p}); err != nil {
+		return nil, fmt.Errorf("rendering the body: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+func (webhook) judge([]byte) error { return nil }
 
 // Sign is the value of HeaderSignature for body.
 func Sign(key, body []byte) string {
 	mac := hmac.New(sha256.New, key)
 	mac.Write(body)
 	return "sha256=" + hex.EncodeToString(mac.Sum(nil))
-}
-
-// verdict is the one place that judges an answer.
-func (w *webhook) verdict(resp *http.Response, text []byte, now time.Time) error {
-	code := resp.StatusCode
-	if code >= 200 && code < 300 {
-		return nil
-	}
-	err := fmt.Errorf("receiver %s answered %d", w.c.Name, code)
-	if said := strings.Join(strings.Fields(strings.ToValidUTF8(string(text), "")), " "); said != "" {
-		err = fmt.Errorf("%w: %s", err, said)
-	}
-	transient := code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= 500
-	if !transient {
-		return &RefusedError{err}
-	}
-	if after := retryAfter(resp.Header.Get("Retry-After"), now); after > 0 {
-		return &BusyError{err, min(after, longestPause)}
-	}
-	return err
-}
-
-// retryAfter reads both forms of the header; 0 is none.
-func retryAfter(value string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	if at, err := http.ParseTime(value); err == nil {
-		return at.Sub(now)
-	}
-	return 0
-}
-
-// withoutURL drops the address from an error of the client: it may hold a token.
-func withoutURL(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err
-	}
-	return err
 }

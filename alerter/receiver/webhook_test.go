@@ -55,7 +55,7 @@ func TestWebhookPostsTheAlert(t *testing.T) {
 		Headers: map[string]stream.Secret{"Authorization": "Bearer b"},
 	}
 	require.NoError(t, c.Validate("receivers[0]"))
-	require.NoError(t, receiver.New(c).Send(t.Context(), alert(), now))
+	require.NoError(t, receiver.New(c, receiver.Links{}).Send(t.Context(), alert(), now))
 	assert.Equal(t, http.MethodPost, got.Method)
 	assert.Equal(t, "/alerts?token=t", got.URL.String())
 	assert.Equal(t, "application/json", got.Header.Get("Content-Type"))
@@ -91,12 +91,12 @@ func TestWebhookVerdicts(t *testing.T) {
 		{code: 500},
 		{code: 502},
 		{code: 503},
-		{code: 429},
+		{code: 429, busy: 15 * time.Second},
 		{code: 429, after: "7", busy: 7 * time.Second},
 		{code: 503, after: "Fri, 20 Nov 2026 10:00:30 GMT", busy: 30 * time.Second},
 		{code: 503, after: "86400", busy: 10 * time.Minute},
 		{code: 503, after: "soon"},
-		{code: 429, after: "Fri, 20 Nov 2026 09:00:00 GMT"},
+		{code: 429, after: "Fri, 20 Nov 2026 09:00:00 GMT", busy: 15 * time.Second},
 	} {
 		t.Run(fmt.Sprint(tt.code, tt.after), func(t *testing.T) {
 			url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -106,7 +106,7 @@ func TestWebhookVerdicts(t *testing.T) {
 				w.WriteHeader(tt.code)
 				_, _ = io.WriteString(w, strings.Repeat("so\n it is ", 500))
 			})
-			err := receiver.New(receiver.Config{Name: "hook", Type: "webhook", URL: stream.Secret(url)}).Send(t.Context(), alert(), now)
+			err := receiver.New(receiver.Config{Name: "hook", Type: "webhook", URL: stream.Secret(url)}, receiver.Links{}).Send(t.Context(), alert(), now)
 			if tt.code < 300 {
 				require.NoError(t, err)
 				return
@@ -130,7 +130,7 @@ func TestWebhookIsTransientWhenNobodyAnswers(t *testing.T) {
 	t.Cleanup(func() { close(hang) })
 	for _, url := range []string{"http://127.0.0.1:1/secret-token", slow + "/secret-token"} {
 		c := receiver.Config{Name: "hook", Type: "webhook", URL: stream.Secret(url), Timeout: 50 * time.Millisecond}
-		err := receiver.New(c).Send(t.Context(), alert(), now)
+		err := receiver.New(c, receiver.Links{}).Send(t.Context(), alert(), now)
 		require.Error(t, err)
 		assert.NotErrorAs(t, err, new(*receiver.RefusedError))
 		assert.NotContains(t, err.Error(), "secret-token", "errors hold no secret")
@@ -138,12 +138,12 @@ func TestWebhookIsTransientWhenNobodyAnswers(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	assert.Error(t, receiver.New(receiver.Config{Name: "hook", Type: "webhook", URL: stream.Secret(slow)}).Send(ctx, alert(), now))
+	assert.Error(t, receiver.New(receiver.Config{Name: "hook", Type: "webhook", URL: stream.Secret(slow)}, receiver.Links{}).Send(ctx, alert(), now))
 }
 
 func TestWants(t *testing.T) {
 	no := false
-	all, some := receiver.New(receiver.Config{Type: "webhook"}), receiver.New(receiver.Config{Type: "webhook", SendResolved: &no})
+	all, some := receiver.New(receiver.Config{Type: "webhook"}, receiver.Links{}), receiver.New(receiver.Config{Type: "webhook", SendResolved: &no}, receiver.Links{})
 	assert.True(t, all.Wants(schemas.AlertResolved))
 	assert.False(t, some.Wants(schemas.AlertResolved))
 	assert.True(t, some.Wants(schemas.AlertFiring))
@@ -154,7 +154,7 @@ func TestValidateReportsEverything(t *testing.T) {
 	c := receiver.Config{Type: "pigeon", URL: "ftp://x/token", HMACSecretFile: "/none", Timeout: -1, Headers: map[string]stream.Secret{"a b": "c"}}
 	err := c.Validate("alerter.receivers[2]")
 	for _, want := range []string{
-		"alerter.receivers[2].name is empty", `alerter.receivers[2].type: "pigeon" is unknown: use webhook`,
+		"alerter.receivers[2].name is empty", `alerter.receivers[2].type: "pigeon" is unknown: use alertmanager, dingtalk, email, feishu, msteams, pagerduty, slack, webhook, wecom`,
 		"alerter.receivers[2].url: is no http:// or https:// address", "alerter.receivers[2].hmac_secret_file:",
 		"alerter.receivers[2].timeout:", `alerter.receivers[2].headers: "a b"`,
 	} {
