@@ -28,6 +28,8 @@ type Config struct {
 	DefaultReceivers []string `koanf:"default_receivers"`
 	// Receivers are where alerts can be sent.
 	Receivers []receiver.Config `koanf:"receivers"`
+	// Links are where a page's links lead.
+	Links receiver.Links `koanf:"links"`
 }
 
 // Default runs all three steps, without a receiver.
@@ -50,6 +52,9 @@ func (c Config) Validate() error {
 	}
 	if c.TickInterval < 10*time.Millisecond {
 		bad("alerter.tick_interval: %s is below 10ms", c.TickInterval)
+	}
+	if err := c.Links.Validate("alerter.links"); err != nil {
+		errs = append(errs, err)
 	}
 	names := c.receiverNames()
 	for i, r := range c.Receivers {
