@@ -40,6 +40,9 @@ func (e *Elasticsearch) Index(ctx context.Context, items []Item) ([]Outcome, err
 	if len(fit) == 0 {
 		return out, nil
 	}
+	if err := e.follow(ctx); err != nil {
+		return nil, err
+	}
 	if err := e.store(ctx, &b, fit); err != nil {
 		return nil, fmt.Errorf("bulk request: %w", err)
 	}

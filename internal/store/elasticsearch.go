@@ -11,13 +11,13 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/elastic/elastic-transport-go/v8/elastictransport"
 	"github.com/elastic/go-elasticsearch/v8/esapi"
 
 	"kubescribe/internal/stream"
-	"kubescribe/schemas"
 )
 
 // maxAnswer bounds what is read of one answer: a page of large documents, with room to spare.
@@ -35,6 +35,10 @@ type Elasticsearch struct {
 	bulks  sync.Pool // of *requestBuffer
 	// compress says that bulk requests go out in gzip.
 	compress bool
+	now      func() time.Time
+
+	layout  atomic.Pointer[layout]
+	reading sync.Mutex
 }
 
 var _ Store = (*Elasticsearch)(nil)
@@ -70,7 +74,12 @@ func OpenElasticsearch(cfg ElasticsearchConfig, d stream.Deps) (*Elasticsearch, 
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	now := d.Now
+	if now == nil {
+		now = time.Now
+	}
 	return &Elasticsearch{
+		now: now,
 		cfg: cfg, log: log, client: client, http: transport, compress: cfg.compresses(),
 		bulks: sync.Pool{New: func() any { return new(requestBuffer) }},
 	}, nil
@@ -85,11 +94,11 @@ func (e *Elasticsearch) Close() error {
 // DeletedAt is the origination date of the document's index, plus the longest period, plus the retention: the age at which
 // the lifecycle policy deletes it.
 func (e *Elasticsearch) DeletedAt(class string, t time.Time) time.Time {
-	return deletedAt(e.cfg.Period, e.cfg.Retention, class, t)
+	return e.known().schedule.deletedAt(e.cfg.Retention, class, t)
 }
 
 func (e *Elasticsearch) index(it Item) string {
-	return schemas.Index(e.cfg.IndexPrefix, it.Class, e.cfg.Period, it.Time)
+	return e.known().schedule.index(e.cfg.IndexPrefix, it.Class, it.Time)
 }
 
 // pattern names every index of this store.

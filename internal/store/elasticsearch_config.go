@@ -40,9 +40,12 @@ type ElasticsearchConfig struct {
 	// RequestTimeout bounds one request, from its first byte to the answer's last.
 	RequestTimeout time.Duration `koanf:"request_timeout"`
 
+	// Manage lets kubescribe create its ILM policies, templates and layout. Without it they are the user's to make.
+	Manage bool `koanf:"manage"`
 	// IndexPrefix begins every name that is made in the engine.
 	IndexPrefix string `koanf:"index_prefix"`
-	// Period is the stretch of event time that shares an index.
+	// Period is the stretch of event time that shares an index: day, week or month. A change takes effect when "kubescribe indexer setup"
+	// records it, for events after a day in the future; until then the recorded one holds.
 	Period    schemas.Period `koanf:"period"`
 	Retention Retention      `koanf:"retention"`
 	// Shards is the number of primary shards of an index.
@@ -53,7 +56,7 @@ type ElasticsearchConfig struct {
 func DefaultElasticsearch() ElasticsearchConfig {
 	return ElasticsearchConfig{
 		Addresses: []string{"http://127.0.0.1:9200"}, RequestTimeout: time.Minute, Compression: CompressionAuto,
-		IndexPrefix: "kubescribe", Period: schemas.PeriodWeek, Retention: DefaultRetention(), Shards: 1,
+		Manage: true, IndexPrefix: "kubescribe", Period: schemas.PeriodWeek, Retention: DefaultRetention(), Shards: 1,
 	}
 }
 

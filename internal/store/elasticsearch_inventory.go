@@ -102,6 +102,9 @@ func (e *Elasticsearch) Have(ctx context.Context, items []Item) ([]bool, error) 
 	if len(items) == 0 {
 		return have, nil
 	}
+	if err := e.follow(ctx); err != nil {
+		return nil, err
+	}
 	docs := make([]object, len(items))
 	for i, it := range items {
 		docs[i] = object{"_index": e.index(it), "_id": it.ID}

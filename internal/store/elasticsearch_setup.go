@@ -6,38 +6,134 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-
-	"github.com/elastic/go-elasticsearch/v8/esapi"
 )
 
 // setupAdvice ends every refusal of Setup.
-const setupAdvice = "run `kubescribe indexer setup` once as a user who may (cluster privileges manage_ilm and manage_index_templates)"
+const setupAdvice = "run `kubescribe indexer setup` once as a user who may (cluster privileges manage_ilm and manage_index_templates, " +
+	"index privileges create_index, manage and view_index_metadata)"
 
-// Setup creates the lifecycle policies and templates that are missing. What exists is left as it is; a warning says so
-// when it isn't what this version would write. A user who may not look at templates is let through when an index shows
-// that they are there.
+// Action is what a setup does about one thing.
+type Action string
+
+// The actions. What nobody has changed since kubescribe wrote it may be updated; what somebody has changed is kept, unless forced.
+const (
+	ActionNone      Action = "unchanged"
+	ActionCreate    Action = "create"
+	ActionUpdate    Action = "update"
+	ActionKeep      Action = "keep"
+	ActionOverwrite Action = "overwrite"
+)
+
+// Change is what a setup does, or would do, about one policy, template or layout.
+type Change struct {
+	Kind        string       `json:"kind"`
+	Name        string       `json:"name"`
+	Action      Action       `json:"action"`
+	Differences []Difference `json:"differences,omitempty"`
+}
+
+// SetupOptions say how far a setup goes.
+type SetupOptions struct {
+	// DryRun changes nothing.
+	DryRun bool
+	// Force writes also over what somebody has changed.
+	Force bool
+}
+
+// Setup creates the lifecycle policies, templates and layout that are missing. What exists is left as it is; a warning says so when it
+// isn't what this version and configuration would write. A user who may not look at templates is let through when the layout shows
+// that somebody has set up. Nothing is created where elasticsearch.manage is false.
 func (e *Elasticsearch) Setup(ctx context.Context) error {
-	templates, err := Templates(e.cfg)
+	l, err := e.readLayout(ctx)
+	if err != nil && (e.cfg.Manage || !forbidden(err)) {
+		return fmt.Errorf("setting up Elasticsearch: %w", err)
+	}
+	if !e.cfg.Manage {
+		return nil
+	}
+	templates, err := templates(e.cfg, l.schedule.longest())
 	if err != nil {
 		return err
 	}
 	for _, t := range templates {
-		hash, there, err := e.look(ctx, t)
-		if forbidden(err) {
-			return e.trustIndices(ctx, err)
+		c, err := e.inspect(ctx, t, SetupOptions{})
+		if forbidden(err) && l.recorded {
+			return nil
 		}
-		if err == nil && !there {
-			hash, err = e.create(ctx, t)
+		if forbidden(err) {
+			return refusef("setting up Elasticsearch: %w; nothing shows that the templates are there: %s", err, setupAdvice)
+		}
+		if err == nil && c.Action == ActionCreate {
+			err = e.put(ctx, t, true)
 		}
 		if err != nil {
 			return fmt.Errorf("setting up Elasticsearch: %w", err)
 		}
-		if hash != t.hash {
-			e.log.WarnContext(ctx, "leaving a template as it is: it was changed, or written by another version or configuration",
-				"kind", t.Kind, "name", t.Name, "hash", hash, "want", t.hash)
+		if c.Action == ActionUpdate || c.Action == ActionKeep {
+			e.log.WarnContext(ctx, "leaving a template as it is: it was changed, or written by another version or configuration; see `kubescribe indexer setup --diff`",
+				"kind", t.Kind, "name", t.Name)
 		}
 	}
+	if !l.recorded {
+		if err := e.createLayout(ctx); err != nil {
+			return fmt.Errorf("setting up Elasticsearch: %w", err)
+		}
+	}
+	if s := e.known().schedule; s.last() != e.cfg.Period {
+		e.log.WarnContext(ctx, "elasticsearch.period is not what is recorded, which holds; `kubescribe indexer setup` records a change", "period", s.String())
+	}
 	return nil
+}
+
+// SetUp brings the engine to what this version and configuration want, and says what it did about each thing, or would do. It is for a
+// person: what nobody has changed is updated, and a change of the period is recorded.
+func (e *Elasticsearch) SetUp(ctx context.Context, o SetupOptions) ([]Change, error) {
+	if !e.cfg.Manage {
+		return nil, refusef("setting up Elasticsearch: elasticsearch.manage is false, so its policies and templates are yours")
+	}
+	l, err := e.readLayout(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("setting up Elasticsearch: %w", err)
+	}
+	next := l.schedule
+	if next.last() != e.cfg.Period {
+		next = next.change(e.cfg.Period, e.now())
+	}
+	templates, err := templates(e.cfg, next.longest())
+	if err != nil {
+		return nil, err
+	}
+	var changes []Change
+	for _, t := range templates {
+		c, err := e.inspect(ctx, t, o)
+		if err == nil && !o.DryRun && c.Action != ActionNone && c.Action != ActionKeep {
+			err = e.put(ctx, t, c.Action == ActionCreate)
+		}
+		if forbidden(err) {
+			err = refusef("%w: %s", err, setupAdvice)
+		}
+		if err != nil {
+			return changes, fmt.Errorf("setting up Elasticsearch: %w", err)
+		}
+		changes = append(changes, c)
+	}
+	c := Change{Kind: "layout", Name: e.layoutName(), Action: ActionNone}
+	switch {
+	case !l.recorded:
+		c.Action = ActionCreate
+		if !o.DryRun {
+			err = e.createLayout(ctx)
+		}
+	case len(next) != len(l.schedule):
+		c.Action, c.Differences = ActionUpdate, []Difference{{"periods", l.schedule.String(), next.String()}}
+		if !o.DryRun {
+			err = e.recordLayout(ctx, next)
+		}
+	}
+	if err != nil {
+		return changes, fmt.Errorf("setting up Elasticsearch: %w", err)
+	}
+	return append(changes, c), nil
 }
 
 // forbiddenError is a refusal of privileges (403), not of credentials.
@@ -48,114 +144,66 @@ func forbidden(err error) bool {
 	return errors.As(err, &f)
 }
 
-// look gives the hash in the _meta of what the engine has in t's place.
-func (e *Elasticsearch) look(ctx context.Context, t Template) (hash string, there bool, err error) {
+// inspect compares what the engine has in t's place with t.
+func (e *Elasticsearch) inspect(ctx context.Context, t Template, o SetupOptions) (Change, error) {
+	c, doing := Change{Kind: t.Kind, Name: t.Name, Action: ActionCreate}, "reading the "+t.Kind+" "+t.Name
 	a, err := e.do(ctx, t.get())
+	switch {
+	case err != nil:
+		return c, fmt.Errorf("%s: %w", doing, err)
+	case a.status == http.StatusNotFound:
+		return c, nil
+	case a.status == http.StatusForbidden:
+		return c, forbiddenError{a.check(doing)}
+	}
+	if err := a.check(doing); err != nil {
+		return c, err
+	}
+	have, meta, err := t.found(a.body)
 	if err != nil {
-		return "", false, err
+		return c, fmt.Errorf("%s: %w", doing, err)
 	}
-	switch a.status {
-	case http.StatusNotFound:
-		return "", false, nil
-	case http.StatusForbidden:
-		return "", false, forbiddenError{a.check("reading the " + t.Kind + " " + t.Name)}
-	}
-	if err := a.check("reading the " + t.Kind + " " + t.Name); err != nil {
-		return "", false, err
-	}
-	hash, err = metaHash(a.body)
+	want, err := canonical(t.Body)
 	if err != nil {
-		return "", false, fmt.Errorf("reading the %s %s: %w", t.Kind, t.Name, err)
+		return c, fmt.Errorf("%s: %w", doing, err)
 	}
-	return hash, true, nil
+	hash, err := contentHash(have)
+	if err != nil {
+		return c, fmt.Errorf("%s: %w", doing, err)
+	}
+	c.Differences = differences(have, want)
+	switch {
+	case len(c.Differences) == 0:
+		c.Action = ActionNone
+	case hash == meta:
+		c.Action = ActionUpdate
+	case o.Force:
+		c.Action = ActionOverwrite
+	default:
+		c.Action = ActionKeep
+	}
+	return c, nil
 }
 
-// create puts t in its place. It never writes over what another process has put there since look.
-func (e *Elasticsearch) create(ctx context.Context, t Template) (hash string, err error) {
+// put puts t in its place. With create it never writes over what another process has put there since inspect.
+func (e *Elasticsearch) put(ctx context.Context, t Template, create bool) error {
 	body, err := json.Marshal(t.Body)
 	if err != nil {
-		return "", fmt.Errorf("encoding the %s: %w", t.Kind, err)
+		return fmt.Errorf("encoding the %s: %w", t.Kind, err)
 	}
-	doing := "creating the " + t.Kind + " " + t.Name
-	a, err := e.do(ctx, t.put(body, true))
+	doing := "writing the " + t.Kind + " " + t.Name
+	a, err := e.do(ctx, t.put(body, create))
 	if err != nil {
-		return "", err
+		return fmt.Errorf("%s: %w", doing, err)
 	}
 	switch a.status {
 	case http.StatusForbidden:
-		return "", refusef("%s: not allowed: %s", doing, setupAdvice)
+		return refusef("%s: not allowed: %s", doing, setupAdvice)
 	case http.StatusBadRequest:
-		if hash, there, err := e.look(ctx, t); err == nil && there {
-			return hash, nil
+		if c, err := e.inspect(ctx, t, SetupOptions{}); create && err == nil && c.Action != ActionCreate {
+			return nil
 		}
-		return "", refusef("%w", a.check(doing))
+		return refusef("%w", a.check(doing))
 	}
-	return t.hash, a.check(doing)
-}
-
-// metaHash finds the hash that kubescribe has left in an answer about one policy or template; "" when there is none.
-func metaHash(body []byte) (string, error) {
-	type meta struct {
-		Hash string `json:"hash"`
-	}
-	var templates struct {
-		Components []struct {
-			T struct {
-				Meta meta `json:"_meta"`
-			} `json:"component_template"`
-		} `json:"component_templates"`
-		Indices []struct {
-			T struct {
-				Meta meta `json:"_meta"`
-			} `json:"index_template"`
-		} `json:"index_templates"`
-	}
-	if err := json.Unmarshal(body, &templates); err != nil {
-		return "", err
-	}
-	for _, c := range templates.Components {
-		return c.T.Meta.Hash, nil
-	}
-	for _, i := range templates.Indices {
-		return i.T.Meta.Hash, nil
-	}
-	var policies map[string]struct {
-		Policy struct {
-			Meta meta `json:"_meta"`
-		} `json:"policy"`
-	}
-	if err := json.Unmarshal(body, &policies); err != nil {
-		return "", err
-	}
-	for _, p := range policies {
-		return p.Policy.Meta.Hash, nil
-	}
-	return "", nil
-}
-
-// trustIndices is for a user who may only create documents and view index metadata: an index whose mapping is ours proves
-// that somebody has run the setup.
-func (e *Elasticsearch) trustIndices(ctx context.Context, cause error) error {
-	yes := true
-	a, err := e.do(ctx, esapi.IndicesGetMappingRequest{
-		Index: []string{e.pattern()}, FilterPath: []string{"*.mappings._meta"}, ExpandWildcards: openIndices, IgnoreUnavailable: &yes, AllowNoIndices: &yes,
-	})
-	if err != nil {
-		return err
-	}
-	var indices map[string]struct {
-		Mappings struct {
-			Meta struct {
-				ManagedBy string `json:"managed_by"`
-			} `json:"_meta"`
-		} `json:"mappings"`
-	}
-	if a.status == http.StatusOK && json.Unmarshal(a.body, &indices) == nil {
-		for _, i := range indices {
-			if i.Mappings.Meta.ManagedBy == managedBy {
-				return nil
-			}
-		}
-	}
-	return refusef("setting up Elasticsearch: %w; no index shows that the templates are there: %s", cause, setupAdvice)
+	return a.check(doing)
 }

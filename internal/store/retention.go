@@ -60,8 +60,3 @@ func (r Retention) validate(key string) error {
 	}
 	return errors.Join(errs...)
 }
-
-// deletedAt is when the index of a document is deleted: its origination date, plus the longest period, plus the retention.
-func deletedAt(p schemas.Period, r Retention, class string, t time.Time) time.Time {
-	return p.Start(t).Add(p.Longest() + r.Of(class))
-}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"encoding/json"
 
 	"github.com/elastic/go-elasticsearch/v8/esapi"
 )
@@ -38,4 +39,43 @@ func (t Template) put(body []byte, create bool) esapi.Request {
 		return esapi.ClusterPutComponentTemplateRequest{Name: t.Name, Body: bytes.NewReader(body), Create: &create}
 	}
 	return esapi.IndicesPutIndexTemplateRequest{Name: t.Name, Body: bytes.NewReader(body), Create: &create}
+}
+
+// found reads the answer to get: the canonical content, and the hash that kubescribe has left beside it, "" when there is none.
+func (t Template) found(answer []byte) (content map[string]any, hash string, err error) {
+	type body map[string]any
+	var templates struct {
+		Components []struct {
+			T body `json:"component_template"`
+		} `json:"component_templates"`
+		Indices []struct {
+			T body `json:"index_template"`
+		} `json:"index_templates"`
+	}
+	var policies map[string]struct {
+		Policy body `json:"policy"`
+	}
+	var b body
+	if t.Kind == kindPolicy {
+		err = json.Unmarshal(answer, &policies)
+		b = policies[t.Name].Policy
+	} else if err = json.Unmarshal(answer, &templates); err == nil {
+		for _, c := range templates.Components {
+			b = c.T
+		}
+		for _, i := range templates.Indices {
+			b = i.T
+		}
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	if b == nil {
+		return nil, "", errNotElasticsearch
+	}
+	if meta, ok := b["_meta"].(map[string]any); ok {
+		hash, _ = meta["hash"].(string)
+	}
+	content, err = canonical(b)
+	return content, hash, err
 }

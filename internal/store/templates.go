@@ -1,9 +1,7 @@
 package store
 
 import (
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -29,6 +27,11 @@ type Template struct {
 // Templates are what Setup creates for cfg, in the order in which they depend on each other. They are plain data, so that
 // people who own their templates can see ours.
 func Templates(cfg ElasticsearchConfig) ([]Template, error) {
+	return templates(cfg, cfg.Period.Longest())
+}
+
+// templates has policies that wait for longest, the greatest length of a period, before the retention begins.
+func templates(cfg ElasticsearchConfig, longest time.Duration) ([]Template, error) {
 	var mapping map[string]any
 	if err := json.Unmarshal(mappingJSON, &mapping); err != nil {
 		return nil, fmt.Errorf("decoding mapping.json: %w", err)
@@ -36,9 +39,9 @@ func Templates(cfg ElasticsearchConfig) ([]Template, error) {
 	var all []Template
 	name := cfg.IndexPrefix
 	for _, class := range cfg.Retention.names() {
-		all = append(all, policy(cfg, name+"-"+class, cfg.Retention.Of(class)))
+		all = append(all, policy(name+"-"+class, longest, cfg.Retention.Of(class)))
 	}
-	all = append(all, policy(cfg, name+"-default", cfg.Retention.Default))
+	all = append(all, policy(name+"-default", longest, cfg.Retention.Default))
 	all = append(all, seal(Template{Kind: kindComponent, Name: name + "-mappings", Body: object{
 		"template": object{
 			"settings": object{"index": object{"mapping": object{"total_fields": object{"limit": 500}}}},
@@ -49,6 +52,15 @@ func Templates(cfg ElasticsearchConfig) ([]Template, error) {
 		// A class has no '-' in its name, so that none of these patterns takes another class's indices.
 		all = append(all, indexTemplate(cfg, name+"-"+class, name+"-"+class+"-*", name+"-"+class, 310))
 	}
+	// Without a policy and a date in its name. Its template has a name that no class's can have.
+	all = append(all, seal(Template{Kind: kindIndex, Name: name + "-layout-index", Body: object{
+		"index_patterns": []string{name + "-layout"},
+		"priority":       320,
+		"template": object{
+			"settings": object{"index": object{"number_of_shards": 1, "auto_expand_replicas": "0-1", "hidden": true}},
+			"mappings": object{"dynamic": false},
+		},
+	}}))
 	return append(all, indexTemplate(cfg, name, name+"-*", name+"-default", 300)), nil
 }
 
@@ -72,14 +84,13 @@ func indexTemplate(cfg ElasticsearchConfig, name, pattern, policy string, priori
 
 // policy moves an index by the date in its name: warm when its period is over and late documents have become rare, cold at
 // half of the retention, deleted at its end. No phase makes an index read-only, so that a replay of any age is taken.
-func policy(cfg ElasticsearchConfig, name string, retention time.Duration) Template {
-	over := cfg.Period.Longest()
+func policy(name string, over, retention time.Duration) Template {
 	return seal(Template{Kind: kindPolicy, Name: name, Body: object{"policy": object{
 		"phases": object{
 			"hot":    object{"min_age": "0ms", "actions": object{"set_priority": object{"priority": 100}}},
 			"warm":   object{"min_age": age(over + retention/10), "actions": object{"set_priority": object{"priority": 50}}},
 			"cold":   object{"min_age": age(over + retention/2), "actions": object{"set_priority": object{"priority": 0}}},
-			"delete": object{"min_age": age(over + retention), "actions": object{"delete": object{}}},
+			"delete": object{"min_age": age(over + retention), "actions": object{"delete": object{"delete_searchable_snapshot": true}}},
 		},
 	}}})
 }
@@ -93,21 +104,23 @@ func age(d time.Duration) string {
 	return fmt.Sprintf("%dh", hours)
 }
 
-// seal computes the hash of t and writes it into its _meta.
+// seal computes the hash of t and writes it into its _meta. A component template's goes into its mappings too, where every index
+// shows it.
 func seal(t Template) Template {
-	b, err := json.Marshal(t.Body) // the keys are sorted
+	content, err := canonical(t.Body)
+	if err == nil {
+		t.hash, err = contentHash(content)
+	}
 	if err != nil {
 		panic(fmt.Sprintf("encoding %s: %v", t.Name, err)) // of maps, strings and numbers only
 	}
-	sum := sha256.Sum256(b)
-	t.hash = hex.EncodeToString(sum[:8])
 	inner := t.Body
 	if p, ok := t.Body["policy"].(object); ok {
 		inner = p
 	}
 	inner["_meta"] = object{"managed_by": managedBy, "hash": t.hash}
 	if tpl, ok := t.Body["template"].(object); ok {
-		if m, ok := tpl["mappings"].(map[string]any); ok {
+		if m, ok := tpl["mappings"].(map[string]any); ok && t.Kind == kindComponent {
 			m["_meta"] = object{"managed_by": managedBy, "hash": t.hash}
 		}
 	}

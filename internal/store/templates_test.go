@@ -101,9 +101,9 @@ func TestTemplatesFollowTheConfiguration(t *testing.T) {
 		bodies[tpl.path()] = string(b)
 	}
 	assert.Equal(t, []string{
-		"/_ilm/policy/rec-normal", "/_ilm/policy/rec-default", "/_component_template/rec-mappings", "/_index_template/rec-normal", "/_index_template/rec",
+		"/_ilm/policy/rec-normal", "/_ilm/policy/rec-default", "/_component_template/rec-mappings", "/_index_template/rec-normal", "/_index_template/rec-layout-index", "/_index_template/rec",
 	}, paths)
-	assert.Contains(t, bodies["/_ilm/policy/rec-normal"], `"delete":{"actions":{"delete":{}},"min_age":"61d"}`)
+	assert.Contains(t, bodies["/_ilm/policy/rec-normal"], `"delete":{"actions":{"delete":{"delete_searchable_snapshot":true}},"min_age":"61d"}`)
 	assert.Contains(t, bodies["/_ilm/policy/rec-default"], `"min_age":"780h"`)
 	assert.Contains(t, bodies["/_index_template/rec-normal"], `"index_patterns":["rec-normal-*"]`)
 	for path, body := range bodies {
@@ -122,7 +122,7 @@ func TestDeletionAgreesWithThePolicy(t *testing.T) {
 		require.NoError(t, err)
 		for class, retention := range cfg.Retention.Classes {
 			at := time.Date(2026, 6, 18, 13, 0, 0, 0, time.UTC)
-			end := deletedAt(period, cfg.Retention, class, at)
+			end := schedule{{Period: period}}.deletedAt(cfg.Retention, class, at)
 			assert.GreaterOrEqual(t, end.Sub(at), retention, "nothing is deleted before its retention")
 			for _, tpl := range templates {
 				if tpl.path() == "/_ilm/policy/kubescribe-"+class {

@@ -187,8 +187,8 @@ func (d *Double) serve(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(r.URL.Path, "/_ilm/"), strings.HasPrefix(r.URL.Path, "/_component_template/"),
 		strings.HasPrefix(r.URL.Path, "/_index_template/"):
 		d.configuration(w, r, body)
-	case strings.HasSuffix(r.URL.Path, "/_mapping"):
-		d.mappings(w)
+	case strings.HasSuffix(strings.TrimSuffix(r.URL.Path, "/_mapping"), "-layout"):
+		d.layout(w, r, body)
 	default:
 		fail(w, http.StatusBadRequest, "illegal_argument_exception", "the double does not know "+r.URL.Path)
 	}
@@ -274,21 +274,32 @@ func fail(w http.ResponseWriter, status int, kind, reason string) {
 	json.NewEncoder(w).Encode(map[string]any{"status": status, "error": map[string]any{"type": kind, "reason": reason}}) //nolint:errcheck // the client will see that it is cut
 }
 
-// mappings shows an index for each one that has documents; all carry the mark of the component template, if there is one.
-func (d *Double) mappings(w http.ResponseWriter) {
+// layout keeps the index that records the periods: a user who may not touch templates may still look at it.
+func (d *Double) layout(w http.ResponseWriter, r *http.Request, body []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	marked := false
-	for path := range d.conf {
-		marked = marked || strings.HasPrefix(path, "/_component_template/")
-	}
-	all := map[string]any{}
-	for index := range d.docs {
-		if marked {
-			all[index] = map[string]any{"mappings": map[string]any{"_meta": map[string]any{"managed_by": "kubescribe"}}}
+	path := strings.TrimSuffix(r.URL.Path, "/_mapping")
+	have, there := d.conf[path]
+	switch {
+	case r.Method == http.MethodGet && there:
+		fmt.Fprintf(w, `{%q:{"mappings":%s}}`, path[1:], have)
+	case r.Method == http.MethodGet:
+		fail(w, http.StatusNotFound, "index_not_found_exception", "no such index ["+path[1:]+"]")
+	case d.forbid:
+		fail(w, http.StatusForbidden, "security_exception", "action is unauthorized for user [x]")
+	case path != r.URL.Path: // a mapping that is put
+		d.conf[path] = body
+		fmt.Fprint(w, `{"acknowledged":true}`)
+	case there:
+		fail(w, http.StatusBadRequest, "resource_already_exists_exception", "index ["+path[1:]+"] already exists")
+	default:
+		var create struct {
+			Mappings json.RawMessage `json:"mappings"`
 		}
+		json.Unmarshal(body, &create) //nolint:errcheck // an empty mapping shows in the test
+		d.conf[path] = create.Mappings
+		fmt.Fprint(w, `{"acknowledged":true}`)
 	}
-	json.NewEncoder(w).Encode(all) //nolint:errcheck // the client will see that it is cut
 }
 
 // configuration keeps policies and templates, and gives them back in the shapes in which Elasticsearch does.
