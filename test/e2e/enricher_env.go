@@ -210,3 +210,11 @@ func (e *enriching) resource(mapper meta.RESTMapper, apiVersion, kind, namespace
 	}
 	return e.dynamic.Resource(m.Resource), nil
 }
+
+func copyFile(from, to string) error {
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, b, 0o600)
+}
