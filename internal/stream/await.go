@@ -53,7 +53,7 @@ type described struct {
 }
 
 // describe asks a broker, not a cache, about topics. With no topics it only asks for an answer.
-func describe(ctx context.Context, cl *kgo.Client, topics []string) (found map[string]described, missing []string, err error) {
+func describe(ctx context.Context, cl kmsg.Requestor, topics []string) (found map[string]described, missing []string, err error) {
 	req := kmsg.NewPtrMetadataRequest()
 	req.Topics = []kmsg.MetadataRequestTopic{}
 	for _, t := range topics {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -84,13 +85,42 @@ func ApplyTopics(ctx context.Context, cfg Config, d Deps, specs []TopicSpec, dry
 		return plan.changes(), err
 	}
 	var done []TopicChange
+	var created []string
 	for _, p := range plan {
 		if err := p.apply(ctx, adm); err != nil {
 			return done, err
 		}
 		done = append(done, p.changes...)
+		if p.missing {
+			created = append(created, p.spec.Name)
+		}
 	}
+	awaitEverywhere(ctx, cl, adm, created)
 	return done, nil
+}
+
+// awaitEverywhere returns when every broker knows the topics, or after missingPatience: whoever starts next must not miss them because
+// it asks a broker that has not heard of them yet.
+func awaitEverywhere(ctx context.Context, cl *kgo.Client, adm *kadm.Client, topics []string) {
+	if len(topics) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, missingPatience)
+	defer cancel()
+	known := func() bool {
+		brokers, err := adm.ListBrokers(ctx)
+		if err != nil || len(brokers) == 0 {
+			return false
+		}
+		for _, id := range brokers.NodeIDs() {
+			if _, missing, err := describe(ctx, cl.Broker(int(id)), topics); err != nil || len(missing) > 0 {
+				return false
+			}
+		}
+		return true
+	}
+	for !known() && sleep(ctx, 50*time.Millisecond) {
+	}
 }
 
 // CheckTopics compares and changes nothing: the error names every topic that is missing or different and the command that mends it.
