@@ -47,7 +47,7 @@ func BenchmarkConvertRecorded(b *testing.B) {
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
-		if _, _, err := p.convert(lines[i%len(lines)], FromJSON); err != nil {
+		if _, _, err := p.convert(lines[i%len(lines)], FromJSON, p.newPods()); err != nil {
 			b.Fatal(err)
 		}
 		i++

@@ -3,6 +3,7 @@ package producer
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/watch"
@@ -21,14 +22,16 @@ type line struct {
 	Items      []json.RawMessage `json:"items"`
 }
 
-// revision is an Event of a recording before its conversion.
+// revision is an Event or a Pod of a recording before its conversion.
 type revision struct {
 	raw        json.RawMessage
 	observedAt time.Time
+	pod        bool
+	gone       bool // a pod's deletion; that of an Event is no revision
 }
 
-// revisions are the Events that an entry of a recording holds: mostly one, none for what is no revision or no Event (ignored
-// counts the objects of other kinds), many for a list on one line.
+// revisions are the Events and Pods that an entry of a recording holds: mostly one, none for what is no revision or of another kind
+// (ignored counts those), many for a list on one line.
 func revisions(raw json.RawMessage) (found []revision, ignored int64, err error) {
 	var l line
 	if err := json.Unmarshal(raw, &l); err != nil {
@@ -51,6 +54,8 @@ func revisions(raw json.RawMessage) (found []revision, ignored int64, err error)
 			raw, err = fromEventsV1(raw)
 		}
 		return []revision{{raw: raw}}, 0, err
+	case l.Kind == "Pod" && l.APIVersion == "v1":
+		return []revision{{raw: raw, pod: true}}, 0, nil
 	case l.Kind != "":
 		return nil, 1, nil
 	}
@@ -59,15 +64,18 @@ func revisions(raw json.RawMessage) (found []revision, ignored int64, err error)
 
 func ofWatch(l line) (found []revision, ignored int64, err error) {
 	switch watch.EventType(l.Type) {
-	case watch.Added, watch.Modified:
-	case watch.Deleted, watch.Bookmark, watch.Error:
+	case watch.Added, watch.Modified, watch.Deleted:
+	case watch.Bookmark, watch.Error:
 		return nil, 0, nil
 	default:
 		return nil, 0, fmt.Errorf("type: %q is none of ADDED, MODIFIED, DELETED, BOOKMARK and ERROR", l.Type)
 	}
 	found, ignored, err = revisions(l.Object)
+	if l.Type == string(watch.Deleted) {
+		found, ignored = slices.DeleteFunc(found, func(r revision) bool { return !r.pod }), 0
+	}
 	for i := range found {
-		found[i].observedAt = l.ObservedAt
+		found[i].observedAt, found[i].gone = l.ObservedAt, l.Type == string(watch.Deleted)
 	}
 	return found, ignored, err
 }

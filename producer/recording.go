@@ -2,15 +2,18 @@ package producer
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/klauspost/compress/zstd"
 )
 
-// Recording is one input of Replay: NDJSON of watch events ({"type","object"}), of Events, or one List or EventList, on one
-// line or many, compressed with gzip or not; the content decides, not the name.
+// Recording is one input of Replay: NDJSON of watch events ({"type","object"}), of Events and Pods, or one List or EventList, on one
+// line or many, compressed with gzip or Zstandard or not; the content decides, not the name.
 type Recording struct {
 	// Name stands for it in errors.
 	Name string
@@ -44,19 +47,63 @@ func (e *BadLineError) Error() string { return fmt.Sprintf("%s:%d: %v", e.File, 
 // Unwrap is the reason.
 func (e *BadLineError) Unwrap() error { return e.Err }
 
-// uncompressed reads through gzip if r is compressed.
+// uncompressed reads through gzip or Zstandard if r is compressed.
 func uncompressed(r io.Reader) (io.Reader, error) {
 	b := bufio.NewReaderSize(r, sniffBytes)
-	magic, err := b.Peek(2)
+	magic, err := b.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	if len(magic) < 2 || magic[0] != 0x1f || magic[1] != 0x8b {
-		return b, nil
+	switch {
+	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+		z, err := gzip.NewReader(b)
+		if err != nil {
+			return nil, fmt.Errorf("reading gzip: %w", err)
+		}
+		return z, nil
+	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		return newZstandard(b)
 	}
-	z, err := gzip.NewReader(b)
+	return b, nil
+}
+
+// zstandard tells damage of the compressed bytes from errors of reading them. It is decoded by the reading goroutine, so there is
+// nothing to close.
+type zstandard struct {
+	*zstd.Decoder
+	source *noted
+}
+
+// errDamaged says that compressed bytes are not what was written.
+var errDamaged = errors.New("the compressed bytes are damaged")
+
+func newZstandard(r io.Reader) (io.Reader, error) {
+	source := &noted{r: r}
+	d, err := zstd.NewReader(source, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20))
 	if err != nil {
-		return nil, fmt.Errorf("reading gzip: %w", err)
+		return nil, fmt.Errorf("reading Zstandard: %w", err)
 	}
-	return z, nil
+	return &zstandard{d, source}, nil
+}
+
+func (z *zstandard) Read(p []byte) (int, error) {
+	n, err := z.Decoder.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) && z.source.err == nil {
+		err = fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return n, err
+}
+
+// noted remembers the error of a reader, but for its end.
+type noted struct {
+	r   io.Reader
+	err error
+}
+
+func (n *noted) Read(p []byte) (int, error) {
+	c, err := n.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		n.err = err
+	}
+	return c, err
 }

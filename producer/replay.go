@@ -32,9 +32,9 @@ type ReplayOptions struct {
 
 // ReplaySummary counts over all recordings of one call.
 type ReplaySummary struct {
-	Observed int64 // distinct revisions in the recordings, also those that an earlier run has written
+	Observed int64 // distinct facts in the recordings, also those that an earlier run has written
 	Emitted  int64 // observations that this run has written
-	Ignored  int64 // objects that are no Events
+	Ignored  int64 // objects that are neither Events nor Pods
 	Bad      int64 // lines that could not be read
 	Lines    int64 // entries: lines, or items of a list
 }
@@ -100,7 +100,7 @@ func (p *player) run(ctx context.Context) (ReplaySummary, error) {
 	var written int64 // by sessions that ended early
 	failures := retry{pacing: p.pace}
 	for {
-		s := &replay{player: p, seen: map[fingerprint]struct{}{}}
+		s := &replay{player: p, seen: map[fingerprint]struct{}{}, pods: p.newPods()}
 		err := s.session(ctx)
 		s.summary.Emitted += written
 		if err == nil || ctx.Err() != nil || !p.retriable(err) {
@@ -158,8 +158,9 @@ func (p *player) check(ctx context.Context, name string, r io.Reader) error {
 		return &BadLineError{File: name, Line: 1, Err: err}
 	}
 	var bad error
+	pods := p.newPods()
 	err = scan(plain, func(e entry) bool {
-		if _, _, err := p.convert(e, observeJSON); err != nil {
+		if _, _, err := p.convert(e, observeJSON, pods); err != nil {
 			bad = &BadLineError{File: name, Line: e.line, Err: err}
 		}
 		return bad == nil && ctx.Err() == nil
@@ -173,8 +174,9 @@ func (p *player) check(ctx context.Context, name string, r io.Reader) error {
 	return ctx.Err()
 }
 
-// convert is the observations that an entry stands for, made by FromJSON or, without their payload, by observeJSON.
-func (p *player) convert(e entry, from converter) (all []*schemas.Observation, ignored int64, err error) {
+// convert is the observations that an entry stands for, made by FromJSON or, without their payload, by observeJSON; of a pod, what its
+// revision says that those before it did not.
+func (p *player) convert(e entry, from converter, pods *recordedPods) (all []*schemas.Observation, ignored int64, err error) {
 	if e.err != nil {
 		return nil, 0, e.err
 	}
@@ -183,6 +185,20 @@ func (p *player) convert(e entry, from converter) (all []*schemas.Observation, i
 		return nil, 0, err
 	}
 	for _, r := range found {
+		if r.pod && !pods.enabled {
+			if !r.gone {
+				ignored++
+			}
+			continue
+		}
+		if r.pod {
+			say, err := pods.observe(r)
+			if err != nil {
+				return nil, 0, err
+			}
+			all = append(all, say...)
+			continue
+		}
 		o, err := from(r.raw, p.cluster, 0, r.observedAt)
 		if err != nil {
 			return nil, 0, err

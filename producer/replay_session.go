@@ -27,6 +27,7 @@ type replay struct {
 	through map[string]int64 // entries of each recording that are in Kafka, by SHA-256
 	seen    map[fingerprint]struct{}
 	summary ReplaySummary
+	pods    *recordedPods
 
 	// With PaceReal: the wall clock and the recording's clock at the first observation.
 	wall, recorded time.Time
@@ -163,7 +164,7 @@ func read(ctx context.Context, rec Recording) (entries <-chan entry, ended <-cha
 // on one line counts, so that a list can be cut between two transactions.
 func (s *replay) take(ctx context.Context, rec Recording, sum string, number int64, e entry) (int64, error) {
 	s.summary.Lines++
-	observations, ignored, err := s.convert(e, FromJSON)
+	observations, ignored, err := s.convert(e, FromJSON, s.pods)
 	if err != nil {
 		bad := &BadLineError{File: rec.Name, Line: e.line, Err: err}
 		if !s.opts.SkipBad {

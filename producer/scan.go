@@ -92,7 +92,7 @@ type lineReader struct {
 // fail turns damage of the file into an entry, and leaves errors of reading as they are.
 func (l *lineReader) fail(err error, yield func(entry) bool) error {
 	var corrupt flate.CorruptInputError
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrChecksum) || errors.As(err, &corrupt) {
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, errDamaged) || errors.As(err, &corrupt) {
 		yield(entry{line: l.line + 1, err: fmt.Errorf("the compressed file is damaged: %w", err)})
 		return nil
 	}

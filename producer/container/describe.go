@@ -114,3 +114,28 @@ func clip(s string, limit int) string {
 	}
 	return strings.Clone(s[:limit])
 }
+
+// Latest is the latest time in p's status, of its containers and of its creation: when a revision without a time of arrival was there
+// at the earliest.
+func Latest(p *corev1.Pod) time.Time {
+	latest := p.CreationTimestamp.UTC()
+	note := func(t metav1.Time) {
+		if u := utc(t); u.After(latest) {
+			latest = u
+		}
+	}
+	for _, c := range p.Status.Conditions {
+		note(c.LastTransitionTime)
+	}
+	for _, c := range containers(p) {
+		for _, s := range []corev1.ContainerState{c.status.State, c.status.LastTerminationState} {
+			if s.Running != nil {
+				note(s.Running.StartedAt)
+			}
+			if s.Terminated != nil {
+				note(s.Terminated.FinishedAt)
+			}
+		}
+	}
+	return latest
+}
