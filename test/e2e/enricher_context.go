@@ -111,12 +111,12 @@ var contextCases = []contextCase{
 		actions: []string{"Failed", "BackOff"}, facts: []string{"ImagePullBackOff"}, services: []string{"typo"}, revision: 1,
 	},
 	{
-		name: "rollout", manifest: deployment("rollout", "ok") + service("rollout", "rollout"), chain: []string{"ReplicaSet", "Deployment"},
+		name: "rollout", manifest: on("node-1", deployment("rollout", "ok")) + service("rollout", "rollout"), chain: []string{"ReplicaSet", "Deployment"},
 		actions: []string{"ScalingReplicaSet", "Started", "Killing"}, services: []string{"rollout"}, revision: 2,
 	},
 	{
 		name: "node-loss", chain: []string{"ReplicaSet", "Deployment"}, actions: []string{"NodeNotReady", "Started"}, revision: 1,
-		manifest: strings.Replace(deployment("node-loss", "ok"), "spec: {containers", "spec: {nodeSelector: {kubernetes.io/hostname: node-3}, containers", 1),
+		manifest: on("node-3", deployment("node-loss", "ok")),
 	},
 	{
 		name: "job", chain: []string{"Job"}, actions: []string{"SuccessfulCreate", "Started"}, facts: []string{"Error"},
@@ -164,6 +164,11 @@ metadata: {name: custom-owner, namespace: shop}
 `,
 	},
 	{name: "deleted-at-once", manifest: pod("deleted-at-once", "crash") + service("short-lived", "deleted-at-once"), actions: []string{"Scheduled"}, services: []string{"short-lived"}},
+}
+
+// on binds a template to a node.
+func on(node, manifest string) string {
+	return strings.Replace(manifest, "spec: {containers", "spec: {nodeSelector: {kubernetes.io/hostname: "+node+"}, containers", 1)
 }
 
 func restartsNever(template string) string {
