@@ -215,7 +215,7 @@ func (w world) drained(t *testing.T) (bool, error) {
 	t.Helper()
 	enriched := []string{w.topics.Enriched("c0"), w.topics.Enriched("c1"), w.topics.Enriched("c2")}
 	for group, topics := range map[string][]string{
-		alerter.MatchGroup: enriched, alerter.DecideGroup: {w.topics.Matches()}, alerter.NotifyGroup: {w.topics.Alerts()},
+		alerter.MatchGroup: enriched, alerter.DecideGroup: {w.topics.Matches()}, alerter.ReceiverGroup("hook"): {w.topics.Alerts()},
 	} {
 		done, err := stream.Drained(t.Context(), w.kafka, stream.Deps{}, group, topics...)
 		if err != nil || !done {

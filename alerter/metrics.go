@@ -49,7 +49,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		alerts:        vec("alerts_total", "Alert records, committed, by rule and status: firing, repeated or resolved.", "rule", "status"),
 		groups:        gauge("groups", "Groups whose state this decider holds."),
 		undecodable:   counter("undecodable_states_total", "States of groups that could not be decoded and were left out."),
-		notifications: vec("notifications_total", "Sendings, by result: sent, refused, failed (tried again) or known (sent before).", "receiver", "result"),
+		notifications: vec("notifications_total", "Sendings, by result: sent, refused, failed (tried again), known (sent before) or reposted.", "receiver", "result"),
 		seconds: register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "send_seconds",
 			Help: "Time of one try to send an alert.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),

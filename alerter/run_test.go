@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"kubescribe/alerter"
+	"kubescribe/alerter/receiver"
 	"kubescribe/internal/stream"
 	"kubescribe/schemas"
 )
@@ -136,17 +137,56 @@ func TestReceiverIsAwayForAWhile(t *testing.T) {
 			w.produce(t, document("prod", fmt.Sprint("e", i), "BackOff", fmt.Sprint("pod-", i), epoch))
 		}
 		eventually(t, "several tries", func() bool { return tries.Load() > 3 })
+		for i := range pods {
+			w.produce(t, document("prod", fmt.Sprint("late", i), "BackOff", fmt.Sprint("late-", i), epoch))
+		}
+		eventually(t, "every page at the other, also of what came later", func() bool { n, _ := other.got(); return n == 2*pods })
 		assert.Empty(t, hook.statuses())
 		hook.set(nil)
-		eventually(t, "every page at both", func() bool {
-			a, _ := hook.got()
-			b, _ := other.got()
-			return a == pods && b == pods
-		})
+		eventually(t, "every page at both", func() bool { n, _ := hook.got(); return n == 2*pods })
 		for _, h := range []*webhook{hook, other} {
 			_, repeats := h.got()
 			assert.Zero(t, repeats)
 		}
+	})
+}
+
+// TestANewReceiverBeginsWhereTheOthersAre adds a receiver that alerts have named before: their pages are old news.
+func TestANewReceiverBeginsWhereTheOthersAre(t *testing.T) {
+	onBrokers(t, []string{"prod"}, func(t *testing.T, w world) {
+		hook, late := newWebhook(t), newWebhook(t)
+		cfg := config(t, oneShotRules, hook)
+		cfg.Receivers = append(cfg.Receivers, receiver.Config{Name: "unused", Type: "webhook", URL: stream.Secret(hook.URL)})
+		cfg.DefaultReceivers = []string{"hook", "late"}
+		both := cfg
+		cfg.DefaultReceivers = []string{"hook"}
+		w.produce(t, document("prod", "e1", "BackOff", "old", epoch))
+		stop := w.start(t, cfg, testDeps(t))
+		eventually(t, "the old page", func() bool { n, _ := hook.got(); return n == 1 })
+		eventually(t, "the commit", func() bool {
+			done, err := stream.Drained(t.Context(), w.kafka, stream.Deps{}, alerter.NotifyGroup, w.topics.Alerts())
+			return err == nil && done
+		})
+		require.NoError(t, stop())
+		old := w.read(t, w.topics.Alerts())[0]
+		a, err := schemas.DecodeAlert(old.Value)
+		require.NoError(t, err)
+		a.ID, a.Receivers = a.ID+"0", []string{"late"}
+		value, err := schemas.Encode(a)
+		require.NoError(t, err)
+		named := stream.ToPartition(&kgo.Record{Topic: old.Topic, Key: old.Key, Value: value}, old.Partition)
+		require.NoError(t, stream.Produce(t.Context(), w.kafka, stream.Deps{}, named))
+		stop = w.start(t, cfg, testDeps(t))
+		eventually(t, "the refusal of a name that nobody has", func() bool { return len(w.read(t, w.topics.DeadLetter(""))) == 1 })
+		require.NoError(t, stop())
+
+		both.Receivers = append(both.Receivers, receiver.Config{Name: "late", Type: "webhook", URL: stream.Secret(late.URL)})
+		w.start(t, both, testDeps(t))
+		w.produce(t, document("prod", "e2", "BackOff", "new", epoch))
+		eventually(t, "the new page at both", func() bool { n, _ := hook.got(); m, _ := late.got(); return n == 2 && m == 1 })
+		late.mu.Lock()
+		defer late.mu.Unlock()
+		assert.Equal(t, "new", late.seen[0].Labels["name"])
 	})
 }
 
@@ -273,7 +313,7 @@ func TestTheLogKeepsPagesSingle(t *testing.T) {
 		for p := range int32(partitions) {
 			back.AddOffset(w.topics.Alerts(), p, 0, -1)
 		}
-		require.NoError(t, kadm.NewClient(cl).CommitAllOffsets(t.Context(), alerter.NotifyGroup, back))
+		require.NoError(t, kadm.NewClient(cl).CommitAllOffsets(t.Context(), w.kafka.Scoped(alerter.ReceiverGroup("hook")), back))
 		log := w.read(t, w.topics.Notifications())
 		require.Len(t, log, pods)
 		lost := stream.ToPartition(&kgo.Record{Topic: w.topics.Notifications(), Key: log[0].Key}, log[0].Partition) // a tombstone
@@ -282,7 +322,7 @@ func TestTheLogKeepsPagesSingle(t *testing.T) {
 		stop = w.start(t, cfg, testDeps(t))
 		eventually(t, "the one page that the log does not know", func() bool { _, repeats := hook.got(); return repeats == 1 })
 		eventually(t, "the commit", func() bool {
-			done, err := stream.Drained(t.Context(), w.kafka, stream.Deps{}, alerter.NotifyGroup, w.topics.Alerts())
+			done, err := stream.Drained(t.Context(), w.kafka, stream.Deps{}, alerter.ReceiverGroup("hook"), w.topics.Alerts())
 			return err == nil && done
 		})
 		require.NoError(t, stop())

@@ -82,8 +82,10 @@ func (l *local) through(ctx context.Context) error {
 		chain = append(chain, []struct{ group, topic string }{
 			{alerter.MatchGroup, enriched},
 			{alerter.DecideGroup, t.Matches()},
-			{alerter.NotifyGroup, t.Alerts()},
 		}...)
+		for _, group := range l.c.Alerter.NotifyGroups() {
+			chain = append(chain, struct{ group, topic string }{group, t.Alerts()})
+		}
 	}
 	d := l.deps("drain")
 	tick := time.NewTicker(throughEvery)

@@ -57,7 +57,7 @@ type ConsumerOptions struct {
 	DeadLetter func(r *kgo.Record) (topic string)
 
 	// Assigned, if set, runs once for each assignment of a partition, before its first batch, and returns the handler for as long
-	// as the assignment lasts: what it has read is dropped with it. An error is transient. RunConsumer's own handler is not used
+	// as the assignment lasts: what it has read is dropped with it. An error is transient. ctx lives as long as the assignment. RunConsumer's own handler is not used
 	// then. Calls for different partitions come at the same time.
 	Assigned func(ctx context.Context, topic string, partition int32) (Handler, error)
 }
