@@ -29,10 +29,7 @@ A change in the folder of rules is taken over while it runs; a broken set of rul
 			_ = cmd.MarkFlagDirname("rules")
 		},
 		validate: func(c *config) error { return c.Alerter.Validate() },
-		topics: func(c *config) []string {
-			t := c.topics()
-			return []string{t.Matches(), t.AlertState(), t.Alerts(), t.Notifications(), t.DeadLetter("")}
-		},
+		access:   (*config).alerterAccess,
 		run: func(ctx context.Context, c *config, d stream.Deps) error {
 			if c.Alerter.Match {
 				if err := c.checkRules(c.Alerter.Rules); err != nil {
@@ -42,6 +39,20 @@ A change in the folder of rules is taken over while it runs; a broken set of rul
 			return alerter.Run(ctx, c.Alerter, c.Kafka, d)
 		},
 	}.command(con)
+}
+
+// alerterAccess is what the steps need that this process runs.
+func (c *config) alerterAccess() (all []stream.Access) {
+	if c.Alerter.Match {
+		all = append(all, c.matchAccess()...)
+	}
+	if c.Alerter.Decide {
+		all = append(all, c.decideAccess()...)
+	}
+	if c.Alerter.Notify {
+		all = append(all, c.notifyAccess()...)
+	}
+	return all
 }
 
 // checkRules makes broken rules a wrong input. An empty folder's name means that there are no rules.

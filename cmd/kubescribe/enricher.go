@@ -26,10 +26,7 @@ It needs list and watch on the kinds of objects that events are about, and reads
 		validate: func(c *config) error {
 			return errors.Join(c.validateCluster(), c.Enricher.Validate())
 		},
-		topics: func(c *config) []string {
-			t := c.topics()
-			return []string{t.Events(c.Cluster), t.Enriched(c.Cluster), t.DeadLetter(c.Cluster)}
-		},
+		access: func(c *config) []stream.Access { return c.enricherAccess(c.Cluster) },
 		run: func(ctx context.Context, c *config, d stream.Deps) error {
 			rc, err := c.Kubernetes.rest()
 			if err != nil {

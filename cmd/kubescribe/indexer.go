@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -20,15 +19,15 @@ func newIndexer(con console) *cobra.Command {
 			Long: `indexer reads enriched.* and writes each document once to the index of its retention class and period. Indices are deleted by
 ILM when their retention is over. Any number may run; they share the partitions of all clusters.
 
-At its start it creates the ILM policies and the index template that are missing. Where its user may not do that, run
-"kubescribe indexer setup" once as one who may.`,
+At its start it creates the ILM policies and templates that are missing, unless elasticsearch.manage is false. Where its user may not
+do that, run "kubescribe indexer setup" once as one who may.`,
 			Example: "  kubescribe indexer --config kubescribe.yaml\n  kubescribe indexer --brokers kafka:9092 --elasticsearch http://elasticsearch:9200",
 		},
 		flags: func(cmd *cobra.Command, s *settings) {
 			s.key(cmd, "elasticsearch", "elasticsearch.addresses", "Elasticsearch nodes, URLs separated by commas")
 		},
 		validate: func(c *config) error { return errors.Join(c.Elasticsearch.Validate(), c.Indexer.Validate()) },
-		topics:   func(c *config) []string { return []string{c.topics().DeadLetter("")} },
+		access:   (*config).indexerAccess,
 		run: func(ctx context.Context, c *config, d stream.Deps) (err error) {
 			st, err := store.OpenElasticsearch(c.Elasticsearch, d)
 			if err != nil {
@@ -39,34 +38,5 @@ At its start it creates the ILM policies and the index template that are missing
 		},
 	}.command(con)
 	cmd.AddCommand(indexerSetup(con))
-	return cmd
-}
-
-func indexerSetup(con console) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "setup",
-		Short:   "Create the ILM policies and the index template that are missing, and exit",
-		Long:    "setup creates what the indexer needs in Elasticsearch and leaves alone what is there. It may be run again at any time.",
-		Example: "  kubescribe indexer setup --config kubescribe.yaml",
-		Args:    cobra.NoArgs,
-	}
-	set := addSettings(cmd, con)
-	set.key(cmd, "elasticsearch", "elasticsearch.addresses", "Elasticsearch nodes, URLs separated by commas")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
-		c, err := set.load(cmd, func(c *config) error { return errors.Join(c.Elasticsearch.Validate(), c.logging()) })
-		if err != nil {
-			return unlessShown(err)
-		}
-		st, err := store.OpenElasticsearch(c.Elasticsearch, toolDeps(con, c))
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, st.Close()) }()
-		if err := st.Setup(cmd.Context()); err != nil {
-			return err
-		}
-		_, err = fmt.Fprintln(con.out, "Elasticsearch is set up")
-		return err
-	}
 	return cmd
 }

@@ -29,9 +29,7 @@ false), and get, create and update on leases in its own namespace.`,
 		validate: func(c *config) error {
 			return errors.Join(c.validateCluster(), c.Producer.Validate())
 		},
-		topics: func(c *config) []string {
-			return []string{c.topics().Events(c.Cluster), c.topics().Checkpoints(c.Cluster)}
-		},
+		access: func(c *config) []stream.Access { return c.producerAccess(c.Cluster) },
 		run: func(ctx context.Context, c *config, d stream.Deps) error {
 			rc, err := c.Kubernetes.rest()
 			if err != nil {

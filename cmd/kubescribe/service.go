@@ -16,8 +16,8 @@ type service struct {
 	flags func(cmd *cobra.Command, s *settings)
 	// validate checks the sections that this service reads, beyond those of every service.
 	validate func(c *config) error
-	// topics are the names of those that must exist before it starts.
-	topics func(c *config) []string
+	// access is what Kafka must have and allow before it starts.
+	access func(c *config) []stream.Access
 	// offline services don't use Kafka.
 	offline bool
 	run     func(ctx context.Context, c *config, d stream.Deps) error
@@ -57,10 +57,7 @@ func (s service) command(con console) *cobra.Command {
 				if err := stream.Ping(ctx, c.Kafka, d); err != nil {
 					return err
 				}
-				if s.topics == nil {
-					return nil
-				}
-				return stream.RequireTopics(ctx, c.Kafka, d, s.topics(c)...)
+				return stream.CheckAccess(ctx, c.Kafka, d, s.access(c)...)
 			},
 			Run: func(ctx context.Context, d stream.Deps) error { return s.run(ctx, c, d) },
 		})

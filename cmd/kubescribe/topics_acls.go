@@ -4,29 +4,20 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"kubescribe/alerter"
 	"kubescribe/enricher"
-	"kubescribe/indexer"
+	"kubescribe/internal/stream"
 	"kubescribe/producer"
 )
 
 const aclsLong = `acls prints the least that each service must be allowed in Kafka, as commands for Kafka's own kafka-acls.sh or as JSON. It asks
 no broker. Read and Write include Describe. No service needs a permission on the cluster, and none may create or delete a topic:
 that is what "kubescribe topics apply" is for, whose own permissions come last.`
-
-// acl is one thing that a service must be allowed.
-type acl struct {
-	Service    string   `json:"service"`
-	Resource   string   `json:"resource"` // topic, group or transactional-id, as kafka-acls.sh names them
-	Name       string   `json:"name"`
-	Prefixed   bool     `json:"prefixed"`
-	Operations []string `json:"operations"`
-	Why        string   `json:"why"`
-}
 
 func topicsACLs(con console) *cobra.Command {
 	var format output
@@ -52,82 +43,144 @@ func topicsACLs(con console) *cobra.Command {
 	return cmd
 }
 
-// acls are what the services of these clusters, and those that all clusters share, need.
-func (c *config) acls(clusters []string) []acl {
-	t := c.topics()
-	var all []acl
-	one := func(service, resource, name, why string, operations ...string) {
-		all = append(all, acl{Service: service, Resource: resource, Name: name, Operations: operations, Why: why})
-	}
-	many := func(service, resource, name, why string, operations ...string) {
-		all = append(all, acl{Service: service, Resource: resource, Name: name, Prefixed: true, Operations: operations, Why: why})
-	}
-	scoped := c.Kafka.Scoped
-	for _, name := range clusters {
-		one("producer", "topic", t.Events(name), "what it saw", "Write")
-		one("producer", "topic", t.Checkpoints(name), "how far it got", "Read", "Write")
-		many("producer", "transactional-id", scoped(producer.TransactionalIDPrefix), "both in one transaction", "Write")
-
-		one("enricher", "topic", t.Events(name), "what it enriches", "Read")
-		one("enricher", "topic", t.Enriched(name), "its documents", "Write")
-		one("enricher", "topic", t.DeadLetter(name), "records that can never be enriched", "Write")
-		many("enricher", "group", scoped(enricher.Group(name)), "its offsets", "Read")
-		many("enricher", "transactional-id", scoped(enricher.Group(name)), "documents and offsets in one transaction", "Write")
-	}
-	enriched := strings.TrimSuffix(t.Enriched("x"), "x")
-	deadLetters := t.DeadLetter("")
-
-	many("indexer", "topic", enriched, "the documents of all clusters", "Read")
-	many("indexer", "topic", deadLetters, "documents that the store refuses", "Write")
-	many("indexer", "group", scoped(indexer.Group), "its offsets", "Read")
-
-	many("alerter", "topic", enriched, "the documents of all clusters", "Read")
-	one("alerter", "topic", t.Matches(), "documents that meet a rule", "Read", "Write")
-	one("alerter", "topic", t.AlertState(), "what is counted and what fires", "Read", "Write")
-	one("alerter", "topic", t.Alerts(), "what is sent", "Read", "Write")
-	one("alerter", "topic", t.Notifications(), "what was sent", "Read", "Write")
-	many("alerter", "topic", deadLetters, "what a receiver refuses", "Write")
-	for _, group := range []string{alerter.MatchGroup, alerter.DecideGroup, alerter.NotifyGroup} {
-		many("alerter", "group", scoped(group), "its offsets", "Read")
-	}
-	for _, group := range []string{alerter.MatchGroup, alerter.DecideGroup} {
-		many("alerter", "transactional-id", scoped(group), "output and offsets in one transaction", "Write")
-	}
-
-	for _, name := range clusters {
-		for _, topic := range []string{t.Events(name), t.Enriched(name), t.Checkpoints(name), t.DeadLetter(name)} {
-			one("topics", "topic", topic, "topics apply", "Create", "Describe", "DescribeConfigs", "AlterConfigs")
-		}
-	}
-	for _, s := range t.SharedSpecs(1) {
-		one("topics", "topic", s.Name, "topics apply", "Create", "Describe", "DescribeConfigs", "AlterConfigs")
-	}
-	return all
+// accessOf is what a service's processes must be allowed. For the alerter it is what all its steps need together.
+type accessOf struct {
+	service string
+	access  []stream.Access
 }
 
-func printACLs(w io.Writer, format output, principal string, all []acl) error {
-	if format.json() {
-		return json.NewEncoder(w).Encode(map[string]any{"acls": all})
+// acls are what the services of these clusters, and those that all clusters share, need.
+func (c *config) acls(clusters []string) []accessOf {
+	var all []accessOf
+	for _, name := range clusters {
+		all = append(all, accessOf{"producer", c.producerAccess(name)}, accessOf{"enricher", c.enricherAccess(name)})
 	}
-	service := ""
-	for _, a := range all {
-		if a.Service != service {
-			service = a.Service
-			fmt.Fprintf(w, "# %s\n", service)
+	all = append(all,
+		accessOf{"indexer", c.indexerAccess()},
+		accessOf{"alerter", slices.Concat(c.matchAccess(), c.decideAccess(), c.notifyAccess())},
+	)
+	apply := accessOf{service: "topics"}
+	for _, s := range c.specs(clusters) {
+		apply.access = append(apply.access, topic(s.Name, "topics apply", "Create", "Describe", "DescribeConfigs", "AlterConfigs"))
+	}
+	return append(all, apply)
+}
+
+func (c *config) producerAccess(cluster string) []stream.Access {
+	t := c.topics()
+	return []stream.Access{
+		topic(t.Events(cluster), "what it saw", "Write"),
+		topic(t.Checkpoints(cluster), "how far it got", "Read", "Write"),
+		c.transactionalID(producer.TransactionalIDPrefix, "both in one transaction"),
+	}
+}
+
+func (c *config) enricherAccess(cluster string) []stream.Access {
+	t, group := c.topics(), enricher.Group(cluster)
+	return []stream.Access{
+		topic(t.Events(cluster), "what it enriches", "Read"),
+		topic(t.Enriched(cluster), "its documents", "Write"),
+		topic(t.DeadLetter(cluster), "records that can never be enriched", "Write"),
+		c.group(group),
+		c.transactionalID(group, "documents and offsets in one transaction"),
+	}
+}
+
+func (c *config) indexerAccess() []stream.Access {
+	return []stream.Access{c.documents(), c.deadLetters("documents that the store refuses"), c.group(c.Indexer.Group)}
+}
+
+func (c *config) matchAccess() []stream.Access {
+	return []stream.Access{
+		c.documents(),
+		topic(c.topics().Matches(), "documents that meet a rule", "Write"),
+		c.deadLetters("documents that can never be matched"),
+		c.group(alerter.MatchGroup),
+		c.transactionalID(alerter.MatchGroup, "matches and offsets in one transaction"),
+	}
+}
+
+func (c *config) decideAccess() []stream.Access {
+	t := c.topics()
+	return []stream.Access{
+		topic(t.Matches(), "what it counts", "Read"),
+		topic(t.AlertState(), "what is counted and what fires", "Read", "Write"),
+		topic(t.Alerts(), "what is to be sent", "Write"),
+		c.deadLetters("matches that can never be counted"),
+		c.group(alerter.DecideGroup),
+		c.transactionalID(alerter.DecideGroup, "alerts, state and offsets in one transaction"),
+	}
+}
+
+func (c *config) notifyAccess() []stream.Access {
+	t := c.topics()
+	return []stream.Access{
+		topic(t.Alerts(), "what it sends", "Read"),
+		topic(t.Notifications(), "what was sent", "Read", "Write"),
+		c.deadLetters("what a receiver refuses"),
+		c.group(alerter.NotifyGroup),
+	}
+}
+
+// documents are the enriched topics of all clusters.
+func (c *config) documents() stream.Access {
+	t := topic(strings.TrimSuffix(c.topics().Enriched("x"), "x"), "the documents of all clusters", "Read")
+	t.Prefixed = true
+	return t
+}
+
+// deadLetters are the dead-letter topics of all clusters.
+func (c *config) deadLetters(why string) stream.Access {
+	t := topic(c.topics().DeadLetter(""), why, "Write")
+	t.Prefixed = true
+	return t
+}
+
+func topic(name, why string, operations ...string) stream.Access {
+	return stream.Access{Resource: stream.ResourceTopic, Name: name, Operations: operations, Why: why}
+}
+
+// group is a consumer group with those that go with it: each receiver's, and what deadletter accept notes.
+func (c *config) group(name string) stream.Access {
+	return stream.Access{Resource: stream.ResourceGroup, Name: c.Kafka.Scoped(name), Prefixed: true, Operations: []string{"Read"}, Why: "its offsets"}
+}
+
+func (c *config) transactionalID(name, why string) stream.Access {
+	return stream.Access{
+		Resource: stream.ResourceTransactionalID, Name: c.Kafka.Scoped(name), Prefixed: true, Operations: []string{"Write"}, Why: why,
+	}
+}
+
+func printACLs(w io.Writer, format output, principal string, all []accessOf) error {
+	if format.json() {
+		type acl struct {
+			Service    string          `json:"service"`
+			Principal  string          `json:"principal"`
+			Resource   stream.Resource `json:"resource"`
+			Name       string          `json:"name"`
+			Prefixed   bool            `json:"prefixed"`
+			Operations []string        `json:"operations"`
+			Why        string          `json:"why"`
 		}
-		line := []string{"kafka-acls.sh", "--bootstrap-server", "$BOOTSTRAP", "--command-config", "$ADMIN", "--add",
-			"--allow-principal", quoted(strings.ReplaceAll(principal, "{service}", a.Service))}
-		for _, op := range a.Operations {
-			line = append(line, "--operation", op)
+		list := []acl{}
+		for _, s := range all {
+			for _, a := range s.access {
+				list = append(list, acl{s.service, principalOf(principal, s.service), a.Resource, a.Name, a.Prefixed, a.Operations, a.Why})
+			}
 		}
-		line = append(line, "--"+a.Resource, a.Name)
-		if a.Prefixed {
-			line = append(line, "--resource-pattern-type", "prefixed")
+		return json.NewEncoder(w).Encode(map[string]any{"acls": list})
+	}
+	for _, s := range all {
+		fmt.Fprintf(w, "# %s\n", s.service)
+		for _, a := range s.access {
+			fmt.Fprintf(w, "%s  # %s\n", a.Grant("--bootstrap-server $BOOTSTRAP --command-config $ADMIN ", quoted(principalOf(principal, s.service))), a.Why)
 		}
-		fmt.Fprintf(w, "%s  # %s\n", strings.Join(line, " "), a.Why)
 	}
 	return nil
 }
 
-func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+func principalOf(pattern, service string) string {
+	return strings.ReplaceAll(pattern, "{service}", service)
+}
 
+func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
