@@ -44,7 +44,8 @@ type Kafka struct {
 	node       int // its id in its cluster
 	clusterID  string
 	properties map[string]string
-	training   []string // JVM flags of the start that makes kafkaWarm
+	security   *KafkaSecurity // nil: none
+	training   []string       // JVM flags of the start that makes kafkaWarm
 	server     process
 }
 
@@ -75,7 +76,7 @@ func StartKafka(ctx context.Context, dir string, opts ...KafkaOption) (*Kafka, e
 		for _, opt := range opts {
 			opt.applyKafka(k)
 		}
-		return settle(k.Dir, kafkaPorts, func(ports map[string]int) error { return k.start(ctx, ports) })
+		return settle(k.Dir, k.portNames(), func(ports map[string]int) error { return k.start(ctx, ports) })
 	})
 	if err != nil {
 		return nil, err
@@ -186,7 +187,11 @@ func (k *Kafka) configure(ctx context.Context, ports map[string]int) error {
 	if err := writeFile(k.path("log4j2.properties"), log4j2, 0o644); err != nil {
 		return err
 	}
-	if err := writeFile(k.path("server.properties"), k.config(ports), 0o644); err != nil {
+	properties, err := k.config(ports)
+	if err != nil {
+		return err
+	}
+	if err := writeFile(k.path("server.properties"), properties, 0o600); err != nil {
 		return err
 	}
 	warm, err := kafkaWarm(java).dir()
@@ -295,16 +300,24 @@ func (k *Kafka) path(parts ...string) string {
 
 // config renders server.properties: the stack's own from the embedded file, what depends on this broker, and last, so that it
 // wins, what the caller set.
-func (k *Kafka) config(ports map[string]int) []byte {
+func (k *Kafka) config(ports map[string]int) ([]byte, error) {
 	broker, controller := loopback(ports["broker"]), loopback(ports["controller"])
+	secure, security := "", ""
+	if k.security != nil {
+		address, properties, err := k.secure(ports[securePort])
+		if err != nil {
+			return nil, err
+		}
+		secure, security = ",SASL_SSL://"+address, properties
+	}
 	var b strings.Builder
 	b.Write(kafkaProperties)
 	fmt.Fprintf(&b, "\ncontroller.quorum.voters=1@%s\n", controller)
-	fmt.Fprintf(&b, "listeners=PLAINTEXT://%s,CONTROLLER://%s\n", broker, controller)
-	fmt.Fprintf(&b, "advertised.listeners=PLAINTEXT://%s\n", broker)
+	fmt.Fprintf(&b, "listeners=PLAINTEXT://%s,CONTROLLER://%s%s\n", broker, controller, secure)
+	fmt.Fprintf(&b, "advertised.listeners=PLAINTEXT://%s%s\n%s", broker, secure, security)
 	fmt.Fprintf(&b, "log.dirs=%s\n", k.path("data"))
 	for _, key := range slices.Sorted(maps.Keys(k.properties)) {
 		fmt.Fprintf(&b, "%s=%s\n", key, k.properties[key])
 	}
-	return []byte(b.String())
+	return []byte(b.String()), nil
 }
