@@ -20,10 +20,14 @@ const (
 	PartKafka         = "kafka"
 	PartElasticsearch = "elasticsearch"
 	PartKubernetes    = "kubernetes"
+	PartAlertmanager  = "alertmanager"
 )
 
-// Parts lists all parts.
+// Parts lists the parts that make the stack.
 func Parts() []string { return []string{PartKafka, PartElasticsearch, PartKubernetes} }
+
+// preparable are all that Prepare knows. Alertmanager is started by the tests that need it and has no place in the stack.
+func preparable() []string { return append(Parts(), PartAlertmanager) }
 
 // Progress is where Prepare tells what it is doing, a line each time. It is silent when there is nothing to do.
 var Progress io.Writer = os.Stderr
@@ -33,7 +37,7 @@ var Progress io.Writer = os.Stderr
 // once. It blocks while another process prepares the same part. Missing tools are reported all at once, before any work.
 func Prepare(ctx context.Context, parts ...string) error {
 	if len(parts) == 0 {
-		parts = Parts()
+		parts = preparable()
 	}
 	if err := MissingTools(parts...); err != nil {
 		return err
@@ -47,6 +51,8 @@ func Prepare(ctx context.Context, parts ...string) error {
 			err = prepareElasticsearch(ctx)
 		case PartKubernetes:
 			_, err = kubernetesBinaries().ensure(ctx)
+		case PartAlertmanager:
+			_, err = alertmanagerBinary().ensure(ctx)
 		}
 		if err != nil {
 			return err
@@ -60,8 +66,8 @@ func Prepare(ctx context.Context, parts ...string) error {
 func MissingTools(parts ...string) error {
 	var missing []error
 	for _, part := range parts {
-		if !slices.Contains(Parts(), part) {
-			return fmt.Errorf("unknown part %q: choose from %s", part, strings.Join(Parts(), ", "))
+		if !slices.Contains(preparable(), part) {
+			return fmt.Errorf("unknown part %q: choose from %s", part, strings.Join(preparable(), ", "))
 		}
 	}
 	jvm := slices.Contains(parts, PartKafka) || slices.Contains(parts, PartElasticsearch)
@@ -82,9 +88,9 @@ func MissingTools(parts ...string) error {
 			missing = append(missing, errors.New("Maven is missing: apt-get install maven"))
 		}
 	}
-	if slices.Contains(parts, PartKubernetes) && !kubernetesBinaries().complete() {
+	if slices.Contains(parts, PartKubernetes) && !kubernetesBinaries().complete() || slices.Contains(parts, PartAlertmanager) && !alertmanagerBinary().complete() {
 		if _, err := exec.LookPath("go"); err != nil {
-			missing = append(missing, errors.New("the go command is missing (Go 1.26 or newer builds the Kubernetes binaries): put it on PATH"))
+			missing = append(missing, errors.New("the go command is missing (Go 1.26 or newer builds the Kubernetes binaries and Alertmanager): put it on PATH"))
 		}
 	}
 	return errors.Join(missing...)

@@ -20,7 +20,7 @@ func TestMissingToolsAreNamedWithTheirCommands(t *testing.T) {
 	require.ErrorContains(t, err, "apt-get install maven")
 	require.ErrorContains(t, err, "the go command is missing")
 
-	require.ErrorContains(t, MissingTools("zookeeper"), `unknown part "zookeeper": choose from kafka, elasticsearch, kubernetes`)
+	require.ErrorContains(t, MissingTools("zookeeper"), `unknown part "zookeeper": choose from kafka, elasticsearch, kubernetes, alertmanager`)
 }
 
 func TestAnOldJavaIsNamed(t *testing.T) {
@@ -42,6 +42,9 @@ func TestVersionsAgreeWithWhatIsPinned(t *testing.T) {
 	} {
 		require.Contains(t, string(mod), "\t"+path+" "+version+"\n")
 	}
+	mod, err = os.ReadFile("alertmanager/tools/go.mod")
+	require.NoError(t, err)
+	require.Contains(t, string(mod), " "+alertmanagerModule+" "+AlertmanagerVersion+"\n")
 	tools, err := os.ReadFile("kubernetes/tools/tools.go")
 	require.NoError(t, err)
 	for _, program := range kubernetesPrograms {

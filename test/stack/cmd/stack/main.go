@@ -43,14 +43,18 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringVar(&f.dir, "dir", "", "folder of data, logs and PID files (default: run in the cache)")
 	root.PersistentFlags().StringVarP(&f.output, "output", "o", "shell", "shell (NAME=value lines) or json")
 	sub := func(use, short string, run func(ctx context.Context, dir string, parts []string) error) {
+		valid := stack.Parts()
+		if use == "prepare" {
+			valid = append(valid, stack.PartAlertmanager) // which only tests start
+		}
 		root.AddCommand(&cobra.Command{
-			Use: use + " [kafka] [elasticsearch] [kubernetes]", Short: short, ValidArgs: stack.Parts(), Args: cobra.OnlyValidArgs,
+			Use: use + " [kafka] [elasticsearch] [kubernetes]", Short: short, ValidArgs: valid, Args: cobra.OnlyValidArgs,
 			RunE: func(cmd *cobra.Command, args []string) error {
 				dir, err := f.folder()
 				if err != nil {
 					return err
 				}
-				if len(args) == 0 {
+				if len(args) == 0 && use != "prepare" {
 					args = stack.Parts()
 				}
 				if err := run(cmd.Context(), dir, args); err != nil {
