@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"kubescribe/internal/stream"
+	"kubescribe/producer/selection"
 	"kubescribe/schemas"
 )
 
@@ -68,7 +69,6 @@ func (s *session) emit(ctx context.Context, exact uint64) error {
 		if exact == 0 {
 			s.took(l)
 		}
-		more := kept.cut != 0
 		now := s.d.Now()
 		err = kept.each(func(rv uint64, raw []byte) error {
 			s.rv = rv
@@ -80,7 +80,7 @@ func (s *session) emit(ctx context.Context, exact uint64) error {
 			return err
 		}
 		exact = l.rv
-		if !more {
+		if kept.cut == 0 {
 			s.counts = listed
 			return s.finishList(ctx, l.rv)
 		}
@@ -187,6 +187,10 @@ func (s *session) restoreCounts(ctx context.Context) error {
 
 // write emits one revision, which s.rv is at.
 func (s *session) write(ctx context.Context, e *wireEvent, now time.Time, occurrences *int64) error {
+	if !s.api.selected.holds(e.namespace) || s.api.selected.drops(func() *selection.Fact { return eventFact(e) }) {
+		s.out.moved()
+		return nil
+	}
 	p, shrunk, err := s.encoder.event(e, s.cp.Epoch, now, occurrences)
 	if err != nil {
 		s.unreadable(e.raw, err)

@@ -14,7 +14,7 @@ import (
 // again for the rest. It belongs to one goroutine.
 type sorter struct {
 	limit int // bytes of the runs
-	// cut is the lowest resourceVersion that found no room; 0: all did.
+	// cut is the lowest resourceVersion that found no room; 0: all did. It is final after each.
 	cut uint64
 
 	buffer []byte // items of the present run, one behind the other
