@@ -54,7 +54,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"broker": cmdBroker, "deadletter": cmdDeadletter, "topiccount": cmdTopicCount, "record": cmdRecord, "locked": cmdLocked,
-			"jsonlines": cmdJSONLines, "code": cmdCode, "forget": cmdForget,
+			"jsonlines": cmdJSONLines, "code": cmdCode, "forget": cmdForget, "engine": cmdEngine,
 		},
 	})
 }

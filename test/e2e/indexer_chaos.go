@@ -1,20 +1,25 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"os/exec"
 	"syscall"
 	"time"
 
+	"kubescribe/schemas"
 	"kubescribe/test/stack"
 )
 
 const (
 	replayDocuments = 200_000
 	replayPeriods   = 4
-	indexerKills     = 5
+	indexerKills    = 5
 	engineOutage    = time.Minute
 )
 
@@ -36,13 +41,13 @@ type indexerChaosRun struct {
 }
 
 func runIndexerChaos(ctx context.Context, env *Env) (Figures, error) {
-	// A quarter of what the indexer has on its way at once: the engine answers 429 again and again.
+	// Half of what the indexer has on its way at once: the engine answers 429 again and again.
 	x, err := startIndexed(ctx, env, stack.WithElasticsearchSetting("indexing_pressure.memory.limit", "1600kb"), stack.WithHeap(1024))
 	if err != nil {
 		return nil, err
 	}
 	c := &indexerChaosRun{indexed: x}
-	if err := c.configureIndexer(ctx, fmt.Sprintf("{addresses: [%q]}", c.es.URL), "{flush_bytes: 1048576, bulk_requests: 6, instance: e2e}"); err != nil {
+	if err := c.configureIndexer(ctx, fmt.Sprintf("{addresses: [%q]}", c.es.URL), "{flush_bytes: 524288, bulk_requests: 6, instance: e2e}"); err != nil {
 		return nil, err
 	}
 	if err := c.fill(ctx, replayDocuments, nil); err != nil {
@@ -245,6 +250,9 @@ func (c *indexerChaosRun) check(ctx context.Context) (Figures, error) {
 	broken(existed != replayDocuments, "the replay found %d documents", existed)
 	broken(c.inFlight != indexerKills, "%d kills were in flight, want %d", c.inFlight, indexerKills)
 	broken(c.rejected == 0, "the engine has never answered 429")
+	noticed, repaired, err := c.verify(ctx)
+	errs = append(errs, err)
+	figures = append(figures, Figure{"verify_found", noticed}, Figure{"repaired", repaired})
 	broken(len(indices) != 3*replayPeriods, "the documents lie in %d indices, want %d: three classes, four periods", len(indices), 3*replayPeriods)
 	for _, partition := range letters[c.topics.DeadLetter(cluster)] {
 		broken(partition.Offset > 0, "%d records went to the dead letter", partition.Offset)
@@ -275,4 +283,75 @@ func (c *indexerChaosRun) replay(ctx context.Context) (created, existed int64, e
 		*n = int64(v)
 	}
 	return created, existed, p.stop()
+}
+
+// verified is what `kubescribe verify -o json` says.
+type verified struct {
+	OK    bool `json:"ok"`
+	Total struct {
+		Records   int64 `json:"records"`
+		Documents int64 `json:"documents"`
+		Missing   int64 `json:"missing"`
+		Extra     int64 `json:"extra"`
+		Repaired  int64 `json:"repaired"`
+	} `json:"total"`
+	Clusters []struct {
+		Differences []struct {
+			Kind string `json:"kind"`
+			ID   string `json:"id"`
+		} `json:"differences"`
+	} `json:"clusters"`
+}
+
+// runVerify runs the command over all periods. That it says no is no error.
+func (c *indexerChaosRun) runVerify(ctx context.Context, args ...string) (verified, error) {
+	args = append([]string{"verify", "--since", c.start.Format(time.RFC3339), "-o", "json", "--config", c.configFile}, args...)
+	cmd := exec.CommandContext(ctx, c.binary, args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	var v verified
+	if jerr := json.Unmarshal(out, &v); jerr != nil {
+		return v, fmt.Errorf("kubescribe verify: %w\n%s", errors.Join(err, jerr), stderr.Bytes())
+	}
+	if (err == nil) != v.OK {
+		return v, fmt.Errorf("kubescribe verify says ok=%v and ends with: %w\n%s", v.OK, err, stderr.Bytes())
+	}
+	return v, nil
+}
+
+// verify lets the command say what the case has found itself, then deletes a document by hand, and lets the command find and repair it.
+func (c *indexerChaosRun) verify(ctx context.Context) (found, repaired int64, err error) {
+	v, err := c.runVerify(ctx, "--ids")
+	if err != nil {
+		return 0, 0, err
+	}
+	if !v.OK || v.Total.Records != replayDocuments || v.Total.Documents != replayDocuments || v.Total.Missing != 0 || v.Total.Extra != 0 {
+		return 0, 0, fmt.Errorf("kubescribe verify does not agree: %+v", v)
+	}
+	c.logf("verify agrees: %d records, %d documents", v.Total.Records, v.Total.Documents)
+	d := c.document(replayDocuments / 3)
+	index := schemas.Index("kubescribe", d.Kubescribe.Class, schemas.PeriodWeek, d.Timestamp)
+	if err := c.elastic.call(ctx, http.MethodDelete, "/"+index+"/_doc/"+url.PathEscape(d.Event.ID)+"?refresh=true", "", nil); err != nil {
+		return 0, 0, err
+	}
+	v, err = c.runVerify(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	found = v.Total.Missing
+	if v.OK || found != 1 || len(v.Clusters) != 1 || len(v.Clusters[0].Differences) != 1 || v.Clusters[0].Differences[0].ID != d.Event.ID {
+		return found, 0, fmt.Errorf("kubescribe verify does not name the document that was deleted by hand: %+v", v)
+	}
+	if v, err = c.runVerify(ctx, "--repair"); err != nil {
+		return found, 0, err
+	}
+	repaired = v.Total.Repaired
+	if v, err = c.runVerify(ctx); err != nil {
+		return found, repaired, err
+	}
+	if !v.OK || repaired != 1 || v.Total.Documents != replayDocuments {
+		return found, repaired, fmt.Errorf("kubescribe verify --repair has not repaired it: repaired %d, then %+v", repaired, v)
+	}
+	return found, repaired, nil
 }
