@@ -263,8 +263,8 @@ func (c Config) timeout() time.Duration {
 	return c.Timeout
 }
 
-// Limit is how many alerts may be sent in a minute; 0 is no limit.
-func (c Config) Limit() int {
+// limit is how many alerts may be sent in a minute; 0 is no limit.
+func (c Config) limit() int {
 	if c.PerMinute > 0 {
 		return c.PerMinute
 	}

@@ -230,10 +230,24 @@ func TestTemplatedWebhook(t *testing.T) {
 	assert.ErrorContains(t, c.Validate("x"), "can't evaluate field Nmae")
 }
 
-func TestLimits(t *testing.T) {
-	assert.Equal(t, 20, receiver.Config{Type: "wecom"}.Limit())
-	assert.Equal(t, 5, receiver.Config{Type: "wecom", PerMinute: 5}.Limit())
-	assert.Zero(t, receiver.Config{Type: "webhook"}.Limit())
+func TestRateLimit(t *testing.T) {
+	for _, c := range []struct {
+		kind      string
+		perMinute int
+		limit     int
+	}{{"webhook", 2, 2}, {"wecom", 0, 20}, {"wecom", 3, 3}} {
+		n := 0
+		url := serve(t, func(w http.ResponseWriter, _ *http.Request) { n++; _, _ = io.WriteString(w, okay[c.kind]) })
+		r := receiver.New(receiver.Config{Name: "there", Type: c.kind, URL: stream.Secret(url), PerMinute: c.perMinute}, links)
+		for i := range c.limit {
+			require.NoError(t, r.Send(t.Context(), crash(schemas.AlertFiring), now.Add(time.Duration(i)*time.Second)))
+		}
+		var busy *receiver.BusyError
+		require.ErrorAs(t, r.Send(t.Context(), crash(schemas.AlertFiring), now.Add(30*time.Second)), &busy)
+		assert.Equal(t, 30*time.Second, busy.After)
+		require.NoError(t, r.Send(t.Context(), crash(schemas.AlertFiring), now.Add(time.Minute)))
+		assert.Equal(t, c.limit+1, n, "what waits is not sent")
+	}
 }
 
 func TestAlertmanagerTimes(t *testing.T) {

@@ -29,7 +29,7 @@ func (e *RefusedError) Error() string { return e.Err.Error() }
 // Unwrap is the cause.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// BusyError says that the receiver asked to be left alone for a while.
+// BusyError says that the receiver asked to be left alone for a while, or has to be by its rate limit.
 type BusyError struct {
 	Err error
 	// After is how long.
@@ -45,9 +45,9 @@ func (e *BusyError) Unwrap() error { return e.Err }
 // New builds the receiver that c, which must be valid, describes. l are the links that its pages carry.
 func New(c Config, l Links) Receiver {
 	if kinds[c.Type].mail {
-		return &mail{c: c, links: l, timeout: c.timeout()}
+		return limit(&mail{c: c, links: l, timeout: c.timeout()}, c.limit())
 	}
-	return newPoster(c, l, c.format())
+	return limit(newPoster(c, l, c.format()), c.limit())
 }
 
 // kind is what is special about one type of receivers.
