@@ -30,6 +30,7 @@ type Env struct {
 	began time.Time
 
 	kafka   *stack.Kafka
+	pods    []schemas.Subject // of startLargeCluster
 	admin   *kadm.Client
 	closers []func()
 }
