@@ -10,6 +10,9 @@ import (
 	"kubescribe/schemas"
 )
 
+// maxBatch is how many records share a transaction, when there is a backlog: below, the price of a transaction shows.
+const maxBatch = 10_000
+
 // Group is the consumer group of a cluster's enrichers.
 func Group(cluster string) string { return "kubescribe-enricher-" + cluster }
 
@@ -38,9 +41,10 @@ func Run(ctx context.Context, cfg Config, cluster string, k stream.Config, d str
 		t.logs = newLogs(source, cfg.Logs.Reasons)
 	}
 	o := stream.TransformOptions{
-		Group:      Group(cluster),
-		Topics:     []string{topics.Events(cluster)},
-		DeadLetter: func(*kgo.Record) string { return topics.DeadLetter(cluster) },
+		Group:           Group(cluster),
+		Topics:          []string{topics.Events(cluster)},
+		MaxBatchRecords: maxBatch,
+		DeadLetter:      func(*kgo.Record) string { return topics.DeadLetter(cluster) },
 	}
 	t.logs.follow(&o, topics.Events(cluster), func(ctx context.Context) (int, error) {
 		return stream.Partitions(ctx, k, d, topics.Events(cluster))
