@@ -18,7 +18,16 @@ type Case struct {
 
 // Cases are all end-to-end tests, by name.
 func Cases() []Case {
-	return []Case{spine, enricherContext, enricherChaos, enricherLogs, producerChaos, producerContainers, indexerChaos, indexerPoison}
+	return []Case{
+		spine,
+		enricherContext,
+		enricherChaos,
+		enricherLogs,
+		producerChaos,
+		producerContainers,
+		indexerChaos,
+		indexerPoison,
+	}
 }
 
 // Find returns the case of that name.
