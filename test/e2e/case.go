@@ -27,6 +27,7 @@ func Cases() []Case {
 		producerContainers,
 		indexerChaos,
 		indexerPoison,
+		secured,
 	}
 }
 

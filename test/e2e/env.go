@@ -77,13 +77,13 @@ func (e *Env) close() {
 }
 
 // startStack starts the real Kafka, Elasticsearch and Kubernetes control plane side by side.
-func (e *Env) startStack(ctx context.Context) error {
+func (e *Env) startStack(ctx context.Context, kafka ...stack.KafkaOption) error {
 	if err := stack.Prepare(ctx); err != nil {
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		if e.kafka, err = stack.StartKafka(gctx, e.path("kafka")); err != nil {
+		if e.kafka, err = stack.StartKafka(gctx, e.path("kafka"), kafka...); err != nil {
 			return err
 		}
 		e.onClose(func() { _ = e.kafka.Stop() })
