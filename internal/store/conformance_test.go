@@ -23,6 +23,8 @@ type opened struct {
 	store.Store
 	// refresh makes what was indexed visible to searches.
 	refresh func(t *testing.T)
+	// retain, if set, is one round of deleting what is past its retention.
+	retain func(t *testing.T)
 	// Of Elasticsearch only.
 	prefix string
 	cfg    store.ElasticsearchConfig
@@ -35,6 +37,35 @@ var origin = schemas.PeriodWeek.Start(time.Now()).AddDate(0, 0, -14)
 func conformance(t *testing.T, open func(t *testing.T) opened) {
 	indexing(t, open)
 	searching(t, open)
+	retaining(t, open)
+}
+
+// retaining is about age: each class is kept for as long as its retention says. Elasticsearch's lifecycle looks by itself (that of the
+// test engine every second; it is not stock ILM, see test/stack), and deletes whole indices by the date in their names.
+func retaining(t *testing.T, open func(t *testing.T) opened) {
+	t.Run("what is past its retention goes, and what isn't stays", func(t *testing.T) {
+		s := open(t)
+		old, recent, gap := storetest.Document(1, origin.AddDate(0, 0, -200)), storetest.Document(2, origin), storetest.Document(3, origin.AddDate(0, 0, -200))
+		gap.Kubescribe.Class = schemas.ClassGap
+		for _, d := range []*schemas.Document{old, recent, gap} {
+			out, err := s.Index(t.Context(), []store.Item{storetest.Item(d)})
+			require.NoError(t, err)
+			require.Equal(t, store.Done, out[0].Verdict, out[0].Reason)
+			assert.Equal(t, d == old, s.DeletedAt(d.Kubescribe.Class, d.Timestamp).Before(time.Now()))
+		}
+		require.Eventually(t, func() bool {
+			if s.retain != nil {
+				s.retain(t)
+			}
+			s.refresh(t)
+			page, err := s.Search(t.Context(), store.Query{Text: "restarting"})
+			return err == nil && len(page.Hits) == 2 && page.Hits[0].ID == recent.Event.ID && page.Hits[1].ID == gap.Event.ID
+		}, 90*time.Second, 200*time.Millisecond)
+		// A replay of it is taken: nothing has become read-only.
+		out, err := s.Index(t.Context(), []store.Item{storetest.Item(old), storetest.Item(recent)})
+		require.NoError(t, err)
+		assert.Equal(t, []store.Outcome{{Verdict: store.Done}, {Verdict: store.Done, Existed: true}}, out)
+	})
 }
 
 // indexing is the part that needs no query but a count of everything.

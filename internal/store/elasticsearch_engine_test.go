@@ -78,29 +78,6 @@ func TestPressureLosesNothing(t *testing.T) {
 	t.Logf("documents=%d put_off=%d", n, put)
 }
 
-// The test engine's lifecycle runner is not stock ILM; that the policy is valid for the real parser and deletes by the date in
-// the name is what it shows.
-func TestAnOldIndexIsDeletedByItsDateAndARecentOneIsNot(t *testing.T) {
-	url := stack.SharedElasticsearch(t)
-	s := openElasticsearch(t, url)
-	old, recent, gap := storetest.Document(1, origin.AddDate(0, 0, -200)), storetest.Document(2, origin), storetest.Document(3, origin.AddDate(0, 0, -200))
-	gap.Kubescribe.Class = schemas.ClassGap
-	for _, d := range []*schemas.Document{old, recent, gap} {
-		out, err := s.Index(t.Context(), []store.Item{storetest.Item(d)})
-		require.NoError(t, err)
-		require.Equal(t, store.Done, out[0].Verdict, out[0].Reason)
-	}
-	require.Eventually(t, func() bool {
-		s.refresh(t)
-		page, err := s.Search(t.Context(), store.Query{})
-		return err == nil && len(page.Hits) == 2 && page.Hits[0].ID == recent.Event.ID && page.Hits[1].ID == gap.Event.ID
-	}, 90*time.Second, 200*time.Millisecond)
-	// A replay of it is taken: no phase has made anything read-only, and its index comes back.
-	out, err := s.Index(t.Context(), []store.Item{storetest.Item(old), storetest.Item(recent)})
-	require.NoError(t, err)
-	assert.Equal(t, []store.Outcome{{Verdict: store.Done}, {Verdict: store.Done, Existed: true}}, out)
-}
-
 func TestSetupOnTheEngineIsIdempotentAndRespectful(t *testing.T) {
 	url := stack.SharedElasticsearch(t)
 	s := openElasticsearch(t, url)

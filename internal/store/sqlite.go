@@ -15,11 +15,12 @@ import (
 )
 
 // SQLite is the store in one file, for the embedded default. It writes one batch at a time, reads beside it, and keeps
-// documents without limit of age. It is safe for concurrent use by one process.
+// documents for ever unless Retain says otherwise. It is safe for concurrent use by one process.
 type SQLite struct {
 	writer  *sql.DB // one connection
 	readers *sql.DB
 	write   sync.Mutex
+	limits  *SQLiteConfig // nil keeps everything
 }
 
 var _ Store = (*SQLite)(nil)
@@ -66,8 +67,13 @@ func (s *SQLite) Setup(ctx context.Context) error {
 	return nil
 }
 
-// DeletedAt is never: the embedded default applies no retention by age.
-func (s *SQLite) DeletedAt(string, time.Time) time.Time { return time.Time{} }
+// DeletedAt is when Trim deletes a document for its age; never without Retain.
+func (s *SQLite) DeletedAt(class string, t time.Time) time.Time {
+	if s.limits == nil {
+		return time.Time{}
+	}
+	return t.Add(s.limits.Retention.Of(class))
+}
 
 // Close closes the file.
 func (s *SQLite) Close() error { return errors.Join(s.readers.Close(), s.writer.Close()) }

@@ -22,7 +22,11 @@ func openSQLite(t *testing.T) opened {
 	s, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "documents # of 100%?.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	return opened{Store: s, refresh: func(*testing.T) {}}
+	s.Retain(store.DefaultSQLite())
+	return opened{Store: s, refresh: func(*testing.T) {}, retain: func(t *testing.T) {
+		_, err := s.Trim(t.Context(), time.Now())
+		require.NoError(t, err)
+	}}
 }
 
 func TestSQLiteConforms(t *testing.T) { conformance(t, openSQLite) }
@@ -54,9 +58,64 @@ func TestSQLiteIsDurable(t *testing.T) {
 	assert.Equal(t, 2, synchronous)
 }
 
-func TestSQLiteDeletesNothingByAge(t *testing.T) {
-	s := openSQLite(t)
+func TestSQLiteKeepsEverythingUnlessToldOtherwise(t *testing.T) {
+	s, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "d.db"))
+	require.NoError(t, err)
+	defer s.Close()
 	assert.True(t, s.DeletedAt(schemas.ClassNormal, time.Unix(0, 0)).IsZero())
+	_, err = s.Index(t.Context(), storetest.Items(10, time.Unix(0, 0)))
+	require.NoError(t, err)
+	n, err := s.Trim(t.Context(), time.Now())
+	require.NoError(t, err)
+	assert.Zero(t, n)
+}
+
+func TestSQLiteKeepsTheNewestThatFit(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "d.db")
+	s, err := store.OpenSQLite(t.Context(), path)
+	require.NoError(t, err)
+	defer s.Close()
+	const limit, batch = 2 << 20, 2000
+	s.Retain(store.SQLiteConfig{Retention: store.DefaultRetention(), MaxBytes: limit})
+	var size int64
+	for n := range 5 {
+		_, err = s.Index(t.Context(), storetest.Items(batch*(n+1), origin)[batch*n:])
+		require.NoError(t, err)
+		deleted, err := s.Trim(t.Context(), time.Now())
+		require.NoError(t, err)
+		assert.Positive(t, deleted)
+		again, err := s.Trim(t.Context(), time.Now())
+		require.NoError(t, err)
+		assert.Zero(t, again)
+		left, err := s.Count(t.Context(), store.Query{})
+		require.NoError(t, err)
+		found, err := s.Count(t.Context(), store.Query{Text: "restarting"})
+		require.NoError(t, err)
+		assert.Equal(t, left, found, "the full text goes with its document")
+		assert.Positive(t, left)
+		page, err := s.Search(t.Context(), store.Query{Limit: 1})
+		require.NoError(t, err)
+		assert.Equal(t, storetest.Document(batch*(n+1)-1, origin).Event.ID, page.Hits[0].ID, "the newest stays")
+		from := origin.Add(time.Duration(batch*(n+1)-int(left)) * time.Second)
+		newest, err := s.Count(t.Context(), store.Query{From: from})
+		require.NoError(t, err)
+		assert.Equal(t, left, newest, "what is left is the newest, without a hole")
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		if n == 1 {
+			size = info.Size()
+		}
+	}
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	assert.LessOrEqual(t, info.Size(), size*3/2, "the room is used again")
+}
+
+func TestSQLiteConfigNamesEveryProblem(t *testing.T) {
+	require.NoError(t, store.DefaultSQLite().Validate())
+	err := store.SQLiteConfig{Retention: store.Retention{Default: time.Minute}, MaxBytes: 17}.Validate()
+	require.ErrorContains(t, err, "sqlite.retention.default")
+	require.ErrorContains(t, err, "sqlite.max_bytes")
 }
 
 func TestSQLiteOfANewerVersionIsRefused(t *testing.T) {
