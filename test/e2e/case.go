@@ -28,6 +28,8 @@ func Cases() []Case {
 		indexerChaos,
 		indexerPoison,
 		secured,
+		alerterAlertmanager,
+		alerterChaos,
 	}
 }
 
