@@ -12,7 +12,10 @@
 //     or forbidding changes documents, never readiness.
 //   - No document can break the limits behind it: every string that comes from a cluster is bounded, and
 //     kubescribe.truncated names the fields that were cut. The largest possible document is below 3 MiB.
-//   - Secrets are never read, and pods are never held in memory: of any object only its metadata is asked for.
+//   - Secrets are never read. Pods, nodes, Services, EndpointSlices, ReplicaSets and ControllerRevisions are read whole and
+//     shrunk as they arrive to what facts.go says; of any other kind only the metadata is asked for.
+//   - A missing permission costs the one fact that needs it: the document names it, a metric counts it, and the log tells once
+//     which RBAC rule is missing.
 //
 // Enrich, MessageHash and everything they call are pure: no I/O, no clock, no logger. Objects is the one door to the API
 // server; Recorded stands in for it when a recording is played.

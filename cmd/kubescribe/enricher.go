@@ -14,12 +14,13 @@ func newEnricher(con console) *cobra.Command {
 	return service{
 		cmd: &cobra.Command{
 			Use:   "enricher",
-			Short: "Add owner, node and labels to a cluster's events",
+			Short: "Add owner, services, node, rollout and logs to a cluster's events",
 			Long: `enricher reads events.<cluster>, asks the API server of that cluster about the involved objects, and writes documents to
 enriched.<cluster>, each exactly once. Any number may run for a cluster; they share its partitions.
 
 An API server that is away or forbids something never blocks it: the document then says what is missing and why.
-It needs list and watch on the kinds of objects that events are about, and reads their metadata only. It never reads Secrets.`,
+It needs get, list and watch on the kinds of objects that events are about and on their owners; a permission that is missing
+costs the one fact that needs it, and the log names the rule. It never reads Secrets.`,
 			Example: "  kubescribe enricher --config kubescribe.yaml\n  kubescribe enricher --cluster shop --brokers kafka:9092 --kubeconfig ~/.kube/config",
 		},
 		flags: kubernetesFlags,
