@@ -40,7 +40,7 @@ type chaos struct {
 }
 
 func runChaos(ctx context.Context, env *Env) (Figures, error) {
-	w, err := startWatched(ctx, env, stack.WithEventTTL(chaosTTL))
+	w, err := startWatched(ctx, env, 3, stack.WithEventTTL(chaosTTL))
 	if err != nil {
 		return nil, err
 	}

@@ -28,15 +28,15 @@ type watched struct {
 	producers []*process
 }
 
-// startWatched starts Kafka with three brokers and a control plane, side by side.
-func startWatched(ctx context.Context, env *Env, options ...stack.KubernetesOption) (*watched, error) {
+// startWatched starts Kafka, with one broker or several, and a control plane, side by side.
+func startWatched(ctx context.Context, env *Env, brokers int, options ...stack.KubernetesOption) (*watched, error) {
 	w := &watched{Env: env, topics: schemas.Topics{Prefix: schemas.DefaultTopicPrefix}}
 	if err := stack.Prepare(ctx, stack.PartKafka, stack.PartKubernetes); err != nil {
 		return nil, err
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		if w.brokers, err = stack.StartKafkaCluster(gctx, w.path("kafka"), 3); err != nil {
+		if w.brokers, err = stack.StartKafkaCluster(gctx, w.path("kafka"), brokers); err != nil {
 			return err
 		}
 		w.onClose(func() { _ = w.brokers.Stop() })
@@ -74,10 +74,10 @@ func (w *watched) configureProducer(ctx context.Context, section string) error {
 cluster: %s
 log: {level: info, format: text}
 kafka: {brokers: [%s]}
-topics: {partitions: 6, replication: 3}
+topics: {partitions: 6, replication: %d}
 kubernetes: {kubeconfig: %q}
 producer: %s
-`, cluster, w.brokers.Bootstrap, w.kube.Kubeconfig, section), 0o600)
+`, cluster, w.brokers.Bootstrap, len(w.brokers.Brokers), w.kube.Kubeconfig, section), 0o600)
 	return errors.Join(err, w.command(ctx, "topics", "apply"))
 }
 

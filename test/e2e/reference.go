@@ -24,7 +24,7 @@ type reference struct {
 	ids     map[string]bool
 	changes []change
 	named   map[string]string // key → UID of the Event that is there
-	last    uint64 // the newest resourceVersion
+	last    uint64            // the newest resourceVersion
 	err     error
 }
 
