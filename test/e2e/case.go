@@ -24,6 +24,7 @@ func Cases() []Case {
 		enricherChaos,
 		enricherLogs,
 		producerChaos,
+		producerGaps,
 		producerContainers,
 		indexerChaos,
 		indexerPoison,
