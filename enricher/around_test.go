@@ -13,7 +13,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apiresource "k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -51,6 +53,7 @@ func newWholeAPI(t *testing.T, objects ...runtime.Object) *wholeAPI {
 	disc := &discoveryfake.FakeDiscovery{Fake: &clienttesting.Fake{Resources: []*metav1.APIResourceList{
 		{GroupVersion: "v1", APIResources: []metav1.APIResource{
 			{Name: "pods", Kind: "Pod", Namespaced: true}, {Name: "nodes", Kind: "Node"}, {Name: "namespaces", Kind: "Namespace"},
+			{Name: "persistentvolumes", Kind: "PersistentVolume"},
 		}},
 		{GroupVersion: "apps/v1", APIResources: []metav1.APIResource{
 			{Name: "replicasets", Kind: "ReplicaSet", Namespaced: true}, {Name: "deployments", Kind: "Deployment", Namespaced: true},
@@ -64,7 +67,7 @@ func newWholeAPI(t *testing.T, objects ...runtime.Object) *wholeAPI {
 
 func (a *wholeAPI) look(o metav1.Object, kind string) Object {
 	group := "v1"
-	if kind != "Pod" && kind != "Node" {
+	if strings.HasSuffix(kind, "Set") || kind == "Deployment" {
 		group = "apps/v1"
 	}
 	return a.Lookup(a.t.Context(), schemas.Subject{APIVersion: group, Kind: kind, Namespace: o.GetNamespace(), Name: o.GetName(), UID: string(o.GetUID())}, time.Now())
@@ -286,4 +289,33 @@ func TestOnPodSeesEveryPodWhole(t *testing.T) {
 	require.Equal(t, corev1.PodFailed, (<-seen).Status.Phase)
 	require.NoError(t, a.client.CoreV1().Pods("shop").Delete(t.Context(), pod.Name, metav1.DeleteOptions{}))
 	require.Equal(t, string(pod.UID), <-gone)
+}
+
+// Objects of the cluster have facts of their own.
+func TestFactsOfClusterScopedObjects(t *testing.T) {
+	_, all := shop()
+	pv := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv-1", UID: "pv-1-uid", Labels: map[string]string{"disk": "fast"}}}
+	pv.Spec.StorageClassName, pv.Spec.ClaimRef = "ssd", &corev1.ObjectReference{Namespace: "shop", Name: "data-db-0"}
+	pv.Spec.Capacity = corev1.ResourceList{corev1.ResourceStorage: apiresource.MustParse("10Gi")}
+	pv.Status.Phase = corev1.VolumeFailed
+	a := newWholeAPI(t, append(all, pv)...)
+
+	o := a.look(pv, "PersistentVolume")
+	require.Equal(t, schemas.EnrichmentComplete, o.Status, o.Missing)
+	require.Equal(t, &schemas.VolumeState{Phase: "Failed", StorageClass: "ssd", Capacity: "10Gi", ClaimNamespace: "shop", Claim: "data-db-0"}, o.Volume)
+	require.Equal(t, map[string]string{"team": "checkout"}, o.NamespaceLabels, "its claim's")
+	ob := recording(t)[0]
+	ob.Subject = schemas.Subject{APIVersion: "v1", Kind: "PersistentVolume", Name: "pv-1"}
+	d, err := Enrich(ob, o, fields())
+	require.NoError(t, err)
+	require.Equal(t, o.Volume, d.Kubescribe.Volume)
+
+	o = a.look(&metav1.ObjectMeta{Name: "shop", UID: "shop-uid"}, "Namespace")
+	require.Equal(t, schemas.EnrichmentComplete, o.Status, o.Missing)
+	require.Equal(t, map[string]string{"team": "checkout"}, o.NamespaceLabels)
+
+	o = a.look(&metav1.ObjectMeta{Name: "node-1", UID: "node-1"}, "Node") // as the kubelet names it
+	require.Equal(t, schemas.EnrichmentComplete, o.Status, o.Missing)
+	require.Equal(t, "node-1-uid", o.Node.UID)
+	require.Equal(t, []string{"Ready", "MemoryPressure"}, o.Node.Conditions)
 }

@@ -33,6 +33,13 @@ func addContext(d *schemas.Document, c *cutter, s schemas.Subject, o Object, f F
 		d.Service = &schemas.Service{Name: c.name("service.name", name)}
 	}
 	addRollout(d, c, o, d.Timestamp)
+	if v := o.Volume; v != nil {
+		const f = "kubescribe.volume"
+		d.Kubescribe.Volume = &schemas.VolumeState{
+			Phase: c.name(f, v.Phase), StorageClass: c.name(f, v.StorageClass), Capacity: c.name(f, v.Capacity),
+			ClaimNamespace: c.name(f, v.ClaimNamespace), Claim: c.name(f, v.Claim),
+		}
+	}
 }
 
 // addOwners adds the chain, and the workload at its top.

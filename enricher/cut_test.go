@@ -113,6 +113,7 @@ func TestTheLargestDocumentFits(t *testing.T) {
 		object.Services, object.Node.Conditions = append(object.Services, bad), append(object.Node.Conditions, bad)
 	}
 	object.Services = object.Services[:maxServices]
+	object.Volume = &schemas.VolumeState{Phase: bad, StorageClass: bad, Capacity: bad, ClaimNamespace: bad, Claim: bad}
 	many := slices.Repeat([]string{bad}, maxImages)
 	object.Revisions = []Revision{{Number: 1, Images: many}, {Number: 2, Images: many}}
 	for range maxOwners {

@@ -9,6 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kubescribe/schemas"
 )
 
 // maxImages is how many containers' images are remembered of a pod or a pod template.
@@ -39,6 +41,9 @@ type sliceFacts struct {
 	pods    []string // UIDs
 }
 
+// volumeFacts are kept of a PersistentVolume.
+type volumeFacts struct{ schemas.VolumeState }
+
 // revisionFacts are kept of a ReplicaSet and of a ControllerRevision: one revision of a workload's pod template.
 type revisionFacts struct {
 	number int64
@@ -65,6 +70,15 @@ func factsOf(o metav1.Object) any {
 			}
 		}
 		return s
+	case *corev1.PersistentVolume:
+		f := &volumeFacts{schemas.VolumeState{Phase: string(o.Status.Phase), StorageClass: o.Spec.StorageClassName}}
+		if c, ok := o.Spec.Capacity[corev1.ResourceStorage]; ok {
+			f.Capacity = c.String()
+		}
+		if c := o.Spec.ClaimRef; c != nil {
+			f.ClaimNamespace, f.Claim = c.Namespace, c.Name
+		}
+		return f
 	case *appsv1.ReplicaSet:
 		return factsOfReplicaSet(o)
 	case *appsv1.ControllerRevision:

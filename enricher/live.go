@@ -136,7 +136,15 @@ func (l *Live) Lookup(ctx context.Context, ref schemas.Subject, seen time.Time) 
 	o.Found, o.UID, o.Labels, o.Annotations, o.AnnotationsCut = true, e.uid, e.labels, e.annotations, e.cut
 	self := e
 	owners := l.chain(ctx, &o, e, seen)
-	l.addNamespace(ctx, &o, ref, seen)
+	switch f, isVolume := e.facts.(*volumeFacts); {
+	case isVolume:
+		o.Volume = &f.VolumeState
+		l.addNamespace(ctx, &o, schemas.Subject{Namespace: f.ClaimNamespace}, seen)
+	case ref.Kind == "Namespace":
+		o.NamespaceLabels, o.NamespaceAnnotations = e.labels, e.annotations
+	default:
+		l.addNamespace(ctx, &o, ref, seen)
+	}
 	l.addNode(ctx, &o, self, seen)
 	l.addServices(ctx, &o, self)
 	l.addRollout(ctx, &o, ref, self, owners)

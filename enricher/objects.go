@@ -29,10 +29,13 @@ type Object struct {
 	// nil where an owner is not known.
 	Owners      []schemas.Owner
 	OwnerLabels []map[string]string
-	// NamespaceLabels and NamespaceAnnotations are those of the object's namespace.
+	// NamespaceLabels and NamespaceAnnotations are those of the object's namespace, of a volume those of its claim's; a namespace
+	// is its own.
 	NamespaceLabels, NamespaceAnnotations map[string]string
 	// Node is the node itself, or that of a pod.
 	Node *Node
+	// Volume is the state of a PersistentVolume.
+	Volume *schemas.VolumeState
 	// Services are the names of those that select the pod, sorted.
 	Services []string
 	// Images are those of the pod's containers.

@@ -33,6 +33,7 @@ var (
 	sliceResource     = resource{schema.GroupVersionResource{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}, true}
 	replicaSets       = resource{schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "replicasets"}, true}
 	revisionResource  = resource{schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "controllerrevisions"}, true}
+	volumeResource    = resource{schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumes"}, false}
 	namespaceResource = resource{schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, false}
 )
 
@@ -50,6 +51,9 @@ func wholeSources(c kubernetes.Interface) map[schema.GroupResource]source {
 		}),
 		sliceResource.GroupResource(): typed(c, &discoveryv1.EndpointSlice{}, func(ns string) typedClient[*discoveryv1.EndpointSlice, *discoveryv1.EndpointSliceList] {
 			return c.DiscoveryV1().EndpointSlices(ns)
+		}),
+		volumeResource.GroupResource(): typed(c, &corev1.PersistentVolume{}, func(string) typedClient[*corev1.PersistentVolume, *corev1.PersistentVolumeList] {
+			return c.CoreV1().PersistentVolumes()
 		}),
 		replicaSets.GroupResource(): typed(c, &appsv1.ReplicaSet{}, func(ns string) typedClient[*appsv1.ReplicaSet, *appsv1.ReplicaSetList] {
 			return c.AppsV1().ReplicaSets(ns)

@@ -197,6 +197,8 @@ type Kubescribe struct {
 	// Node is the state of the node when the document was made.
 	Node    *NodeState `json:"node,omitempty"`
 	Rollout *Rollout   `json:"rollout,omitempty"`
+	// Volume is the state of a PersistentVolume when the document was made.
+	Volume *VolumeState `json:"volume,omitempty"`
 	// Container is what a container's transition says and ECS has no name for.
 	Container  *ContainerFact `json:"container,omitempty"`
 	Log        *ContainerLog  `json:"log,omitempty"`
@@ -222,6 +224,15 @@ type NodeState struct {
 	Conditions    []string `json:"conditions,omitempty"`
 	Unschedulable bool     `json:"unschedulable,omitempty"`
 	Deleted       bool     `json:"deleted,omitempty"` // it was deleted by then
+}
+
+// VolumeState is what is known of a PersistentVolume, and which claim it is bound to.
+type VolumeState struct {
+	Phase          string `json:"phase,omitempty"`
+	StorageClass   string `json:"storage_class,omitempty"`
+	Capacity       string `json:"capacity,omitempty"`
+	ClaimNamespace string `json:"claim_namespace,omitempty"`
+	Claim          string `json:"claim,omitempty"`
 }
 
 // Rollout is the latest change of the workload's pod template at the time of the event: was it the deploy?

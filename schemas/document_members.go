@@ -212,6 +212,9 @@ func (a *appender) kubescribe(k *Kubescribe) {
 	if r := k.Rollout; r != nil {
 		a.rollout(r)
 	}
+	if k.Volume != nil {
+		a.rest("volume", k.Volume)
+	}
 	if k.Container != nil {
 		a.rest("container", k.Container)
 	}
