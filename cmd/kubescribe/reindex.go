@@ -64,7 +64,9 @@ func newReindex(con console) *cobra.Command {
 	set.key(cmd, "topic-prefix", "kafka.topic_prefix", "what comes before every topic's name")
 	o.backend.flags(cmd, set)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := set.load(cmd, o.apply, func(c *config) error { return errors.Join(o.backend.validate(c, len(o.files) == 0), c.Indexer.Validate()) })
+		c, err := set.load(cmd, o.apply, func(c *config) error {
+			return errors.Join(o.backend.validate(c, len(o.files) == 0), c.Indexer.Validate())
+		})
 		if err != nil {
 			return unlessShown(err)
 		}
