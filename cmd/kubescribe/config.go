@@ -31,6 +31,7 @@ type config struct {
 	Topics          topicsConfig              `koanf:"topics"`
 	Kubernetes      kubernetesConfig          `koanf:"kubernetes"`
 	Elasticsearch   store.ElasticsearchConfig `koanf:"elasticsearch"`
+	SQLite          store.SQLiteConfig        `koanf:"sqlite"`
 	Producer        producer.Config           `koanf:"producer"`
 	Enricher        enricher.Config           `koanf:"enricher"`
 	Indexer         indexer.Config            `koanf:"indexer"`
@@ -55,6 +56,7 @@ func defaultConfig() *config {
 		Kafka:           stream.Default(),
 		Topics:          topicsConfig{Partitions: 6, Replication: 3},
 		Elasticsearch:   store.DefaultElasticsearch(),
+		SQLite:          store.DefaultSQLite(),
 		Producer:        producer.Default(),
 		Enricher:        enricher.Default(),
 		Indexer:         indexer.Default(),

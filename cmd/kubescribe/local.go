@@ -93,7 +93,7 @@ func newLocal(con console) *cobra.Command {
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := set.load(cmd, o.validate, func(c *config) error {
-			errs := []error{c.validateCluster(), c.logging(), c.Producer.Validate(), c.Enricher.Validate(), c.Indexer.Validate(), c.Alerter.Validate()}
+			errs := []error{c.validateCluster(), c.logging(), c.Producer.Validate(), c.Enricher.Validate(), c.Indexer.Validate(), c.SQLite.Validate(), c.Alerter.Validate()}
 			c.Explorer.Listen = o.address()
 			return errors.Join(append(errs, c.Explorer.Validate())...)
 		})

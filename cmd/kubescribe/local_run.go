@@ -109,11 +109,14 @@ func (l *local) deps(name string) stream.Deps {
 }
 
 // startServices starts everything but what begins the stream, in the order in which stages.stop will stop it.
-func (l *local) startServices(ctx context.Context, st store.Store) error {
+func (l *local) startServices(ctx context.Context, st *store.SQLite) error {
 	start := func(name string, run func(context.Context, stream.Deps) error) {
 		l.stages.start(name, func(ctx context.Context) error { return run(ctx, l.deps(name)) })
 	}
 	watching := len(l.o.replay) == 0
+	if watching { // a recording is kept whatever its age
+		st.Retain(l.c.SQLite)
+	}
 	var objects func(context.Context, stream.Deps) (enricher.Objects, error)
 	if watching {
 		rc, err := l.c.Kubernetes.rest()
@@ -148,6 +151,7 @@ func (l *local) startServices(ctx context.Context, st store.Store) error {
 		return indexer.Run(ctx, l.c.Indexer, l.c.Kafka, d, st)
 	})
 	start("trimmer", l.trim)
+	start("retention", func(ctx context.Context, d stream.Deps) error { st.RunTrim(ctx, d.Log, d.Now); return nil })
 	return l.startExplorer(ctx, st)
 }
 

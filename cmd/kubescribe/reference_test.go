@@ -52,7 +52,7 @@ func TestDefaultsAreValid(t *testing.T) {
 	c := defaultConfig()
 	for name, err := range map[string]error{
 		"process": c.process().Validate(), "kafka": c.Kafka.Validate(), "topics": c.Topics.Validate(), "elasticsearch": c.Elasticsearch.Validate(),
-		"producer": c.Producer.Validate(), "enricher": c.Enricher.Validate(), "indexer": c.Indexer.Validate(),
+		"producer": c.Producer.Validate(), "enricher": c.Enricher.Validate(), "indexer": c.Indexer.Validate(), "sqlite": c.SQLite.Validate(),
 		"alerter": c.Alerter.Validate(), "explorer": c.Explorer.Validate(),
 	} {
 		assert.NoError(t, err, name)
