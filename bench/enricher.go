@@ -45,7 +45,7 @@ func measureEnricher(ctx context.Context, e *Env) (Measured, error) {
 	if err := aboutPods(in, e.pods); err != nil {
 		return Measured{}, err
 	}
-	t, err := e.topics(ctx, "bench.")
+	t, err := e.topics(ctx, schemas.DefaultTopicPrefix)
 	if err != nil {
 		return Measured{}, err
 	}
@@ -75,7 +75,7 @@ func measureEnricher(ctx context.Context, e *Env) (Measured, error) {
 		cfg.Instance = fmt.Sprint("bench-", round)
 		before := cpuTime()
 		took, err := e.untilConsumed(ctx, enricher.Group(cluster), t.Events(cluster), func(ctx context.Context) error {
-			return enricher.Run(ctx, cfg, cluster, e.kafkaConfig("bench."), e.deps(), objects)
+			return enricher.Run(ctx, cfg, cluster, e.kafkaConfig(schemas.DefaultTopicPrefix), e.deps(), objects)
 		})
 		if spent := cpuTime() - before; cpu == 0 || spent < cpu {
 			cpu = spent

@@ -152,7 +152,7 @@ func (e *Env) peakMemory(ctx context.Context, kubeconfig, topic string) (int, er
 cluster: %s
 log: {level: warn, format: text}
 http: {listen: ""}
-kafka: {brokers: [%q], topic_prefix: bench.}
+kafka: {brokers: [%q]}
 kubernetes: {kubeconfig: %q}
 `, cluster, e.kafka.Bootstrap, kubeconfig), 0o600)
 	if err != nil {
