@@ -1,11 +1,12 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -64,14 +65,19 @@ func CheckAccess(ctx context.Context, cfg Config, d Deps, needs ...Access) error
 		return fmt.Errorf("looking for topics: %w", explain("", err))
 	}
 	for _, n := range needs {
-		switch n.Resource {
-		case ResourceGroup:
-			err = c.group(ctx, n)
-		case ResourceTransactionalID:
-			err = c.transactionalID(ctx, n)
+		ask := map[Resource]func(context.Context, Access) error{ResourceGroup: c.group, ResourceTransactionalID: c.transactionalID}[n.Resource]
+		if ask == nil {
+			continue
 		}
-		if err != nil {
-			return fmt.Errorf("asking what is allowed on %s %s: %w", n.Resource, n.Name, explain("", err))
+		// A broker that has just started has no coordinators yet. One that goes on having none is the loop's matter, which waits.
+		for retry, until := newBackoff(), time.Now().Add(accessPatience); ; {
+			err := ask(ctx, n)
+			if err == nil || ctx.Err() == nil && classify(err) == transient && time.Now().After(until) {
+				break
+			}
+			if classify(err) != transient || !sleep(ctx, retry.next(nil)) {
+				return fmt.Errorf("asking what is allowed on %s %s: %w", n.Resource, n.Name, explain("", err))
+			}
 		}
 	}
 	if len(c.missing) > 0 {
@@ -79,6 +85,9 @@ func CheckAccess(ctx context.Context, cfg Config, d Deps, needs ...Access) error
 	}
 	return errors.Join(c.errs...)
 }
+
+// accessPatience is how long a coordinator may be away before it is not asked any more.
+const accessPatience = 20 * time.Second
 
 type accessCheck struct {
 	cl      *kgo.Client
@@ -182,7 +191,9 @@ func (c *accessCheck) group(ctx context.Context, n Access) error {
 		switch err := kerr.ErrorForCode(g.ErrorCode); {
 		case errors.Is(err, kerr.GroupAuthorizationFailed):
 			c.deny(n, n.Operations...)
-		case err == nil:
+		case err != nil && !errors.Is(err, kerr.GroupIDNotFound):
+			return err
+		default:
 			if ops := lacks(n, g.AuthorizedOperations); len(ops) > 0 {
 				c.deny(n, ops...)
 			}
@@ -200,12 +211,13 @@ func (c *accessCheck) transactionalID(ctx context.Context, n Access) error {
 	if err != nil {
 		return err
 	}
-	codes := []int16{resp.ErrorCode}
+	code := resp.ErrorCode
 	for _, k := range resp.Coordinators {
-		codes = append(codes, k.ErrorCode)
+		code = cmp.Or(code, k.ErrorCode)
 	}
-	if slices.Contains(codes, kerr.TransactionalIDAuthorizationFailed.Code) {
-		c.deny(n, n.Operations...)
+	if err := kerr.ErrorForCode(code); !errors.Is(err, kerr.TransactionalIDAuthorizationFailed) {
+		return err
 	}
+	c.deny(n, n.Operations...)
 	return nil
 }
