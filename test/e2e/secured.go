@@ -161,10 +161,11 @@ func (s *securedRun) builder(a acl) *kadm.ACLBuilder {
 	case "transactional-id":
 		b.TransactionalIDs(a.Name)
 	}
+	var ops []kadm.ACLOperation
 	for _, op := range a.Operations {
-		b.Operations(map[string]kadm.ACLOperation{"Read": kadm.OpRead, "Write": kadm.OpWrite}[op])
+		ops = append(ops, map[string]kadm.ACLOperation{"Read": kadm.OpRead, "Write": kadm.OpWrite}[op])
 	}
-	return b
+	return b.Operations(ops...)
 }
 
 func (s *securedRun) grant(ctx context.Context, a acl) error {
