@@ -11,12 +11,30 @@ const (
 	breakFor   = 30 * time.Second
 )
 
-// breakers leave nodes alone whose kubelets do not answer. They are safe for concurrent use.
+// breakers leave nodes alone whose kubelets do not answer, and keep a slow one from taking all slots. They are safe for concurrent use.
 type breakers struct {
-	now func() time.Time
+	now     func() time.Time
+	perNode int // requests at once
 
 	mu     sync.Mutex
 	byNode map[string]*breaker
+	slots  map[string]chan struct{}
+}
+
+func newBreakers(concurrency int, now func() time.Time) *breakers {
+	return &breakers{now: now, perNode: (concurrency + 1) / 2, byNode: map[string]*breaker{}, slots: map[string]chan struct{}{}}
+}
+
+// of returns a node's slots: who puts something in may send a request, and takes it out after.
+func (b *breakers) of(node string) chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.slots[node]
+	if s == nil {
+		s = make(chan struct{}, b.perNode)
+		b.slots[node] = s
+	}
+	return s
 }
 
 type breaker struct {

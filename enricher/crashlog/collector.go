@@ -76,7 +76,7 @@ func New(ctx context.Context, cfg Config, rc *rest.Config, o Options) (*Collecto
 	}
 	return &Collector{
 		ctx: ctx, cfg: cfg, api: client, redactor: redactor, now: o.Now, log: o.Log, metrics: newMetrics(o.Metrics),
-		pods: newPods(), budget: newBudget(cfg, o.Now), breakers: &breakers{now: o.Now, byNode: map[string]*breaker{}},
+		pods: newPods(), budget: newBudget(cfg, o.Now), breakers: newBreakers(cfg.Concurrency, o.Now),
 		slots: make(chan struct{}, cfg.Concurrency), ready: o.Ready,
 		memory: newMemory(o.Now), denied: map[string]time.Time{},
 	}, nil

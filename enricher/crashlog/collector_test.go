@@ -160,37 +160,75 @@ func TestTheBudget(t *testing.T) {
 	require.Len(t, r.server.seen(), 2)
 }
 
-// No more requests at once than configured, and a batch waits no longer than its deadline for a kubelet that does not answer; after a
-// few the node is left alone.
+// No more requests at once than configured, and half of them to one node.
+func TestConcurrency(t *testing.T) {
+	var web, all atomic.Int64
+	r := newRig(t, func(_ http.ResponseWriter, req *http.Request, q asked) {
+		all.Add(1)
+		if strings.HasPrefix(q.pod, "web") {
+			web.Add(1)
+		}
+		<-req.Context().Done()
+	}, func(c *Config, _ *Options) {
+		c.Timeout, c.Concurrency, c.WorkloadRequestsPerMinute = time.Minute, 4, 100
+	})
+	for i := range 20 {
+		for _, node := range []string{"web", "api", "etl"} {
+			p := podOf(fmt.Sprint(node, "-", i), (&status{}).runs("x", 1).ends(epoch, 1))
+			p.Spec.NodeName = node
+			r.See(p)
+		}
+	}
+	require.Eventually(t, func() bool { return all.Load() == 4 }, 10*time.Second, time.Millisecond)
+	require.LessOrEqual(t, web.Load(), int64(2))
+	require.Len(t, r.slots, 4)
+	require.EqualValues(t, 4, all.Load())
+}
+
+// A batch waits no longer than its deadline for a kubelet that does not answer, and after a few requests the node is left alone. The others' logs are read meanwhile.
 func TestAStuckKubelet(t *testing.T) {
-	r := newRig(t, func(_ http.ResponseWriter, req *http.Request, _ asked) { <-req.Context().Done() },
-		func(c *Config, _ *Options) {
-			c.Wait, c.Timeout, c.Concurrency = 50*time.Millisecond, 200*time.Millisecond, 2
-		})
+	var away atomic.Bool
+	away.Store(true)
+	r := newRig(t, func(w http.ResponseWriter, req *http.Request, q asked) {
+		if away.Load() && strings.HasPrefix(q.pod, "web") {
+			<-req.Context().Done()
+			return
+		}
+		says(epoch, "here")(w, req, q)
+	}, func(c *Config, _ *Options) {
+		c.Wait, c.Timeout, c.Concurrency, c.WorkloadRequestsPerMinute = 50*time.Millisecond, 200*time.Millisecond, 4, 100
+	})
+	crash := func(pod, node string) Want {
+		p := podOf(pod, (&status{}).runs(pod, 1).ends(r.now(), 1))
+		p.Spec.NodeName = node
+		r.See(p)
+		return r.want(pod, 1)
+	}
 	var wants []Want
 	for i := range 8 {
-		pod := fmt.Sprint("web-", i)
-		r.See(podOf(pod, (&status{}).runs(pod, 1).ends(epoch, 1)))
-		wants = append(wants, r.want(pod, 1))
+		wants = append(wants, crash(fmt.Sprint("web-", i), "node-1"))
 	}
+	other := crash("other", "node-2")
 	start := time.Now()
 	for _, log := range r.Get(t.Context(), wants) {
 		require.Equal(t, Timeout, log.Info.Missing)
 	}
 	require.Less(t, time.Since(start), 2*time.Second, "all together wait once")
-	require.Eventually(t, func() bool { return !r.breakers.closed("node-1") }, 10*time.Second, 5*time.Millisecond)
-	require.LessOrEqual(t, r.server.most, 2)
+	require.Eventually(t, func() bool { return r.get(t, other).Text == "here" }, 10*time.Second, time.Millisecond)
+	n := 8
+	require.Eventually(t, func() bool {
+		n++
+		return r.get(t, crash(fmt.Sprint("web-", n), "node-1")).Info.Missing == Unreachable
+	}, 10*time.Second, 5*time.Millisecond)
 
 	sent := len(r.server.seen())
-	r.See(podOf("web-9", (&status{}).runs("web-9", 1).ends(epoch, 1)))
-	require.Equal(t, Unreachable, r.get(t, r.want("web-9", 1)).Info.Missing)
+	require.Equal(t, Unreachable, r.get(t, crash("web-x", "node-1")).Info.Missing)
 	require.Len(t, r.server.seen(), sent)
-	r.server.answer = says(epoch, "here again")
+	away.Store(false)
 	r.pass(breakFor)
-	r.See(podOf("web-10", (&status{}).runs("web-10", 1).ends(r.now(), 1)))
-	require.Equal(t, "here again", r.get(t, r.want("web-10", 1)).Text)
-	r.See(podOf("web-11", (&status{}).runs("web-11", 1).ends(r.now(), 1)))
-	require.Equal(t, "here again", r.get(t, r.want("web-11", 1)).Text)
+	for _, pod := range []string{"web-y", "web-z"} {
+		require.Eventually(t, func() bool { return r.get(t, crash(pod, "node-1")).Text == "here" }, 10*time.Second, 5*time.Millisecond)
+	}
 }
 
 // A missing permission is reported once, with its rule, and asked for again after a while.

@@ -30,7 +30,7 @@ type Config struct {
 	Wait time.Duration `koanf:"wait"`
 	// Timeout bounds one request.
 	Timeout time.Duration `koanf:"timeout"`
-	// Concurrency is how many requests are on their way at once.
+	// Concurrency is how many requests are on their way at once, half of them to the kubelet of one node.
 	Concurrency int `koanf:"concurrency"`
 	// RequestsPerMinute, WorkloadRequestsPerMinute and BytesPerMinute are this replica's budget: of all requests, of those for the
 	// pods of one controller, and of what is read. Each may be spent at once.

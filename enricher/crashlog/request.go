@@ -35,13 +35,15 @@ type answer struct {
 	cut   bool      // it was too long to be read whole: its end is missing
 }
 
-// ask sends one request, when a slot is free. It is the only place that does. A 429 is an answer: it is not tried again.
+// ask sends one request, when a slot is free, of which one node may take half. It is the only place that does. A 429 is an answer: it is not tried again.
 func (c *Collector) ask(ctx context.Context, t target, lines int) answer {
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-ctx.Done():
-		return answer{why: Timeout}
+	for _, slots := range []chan struct{}{c.breakers.of(t.node), c.slots} {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+		case <-ctx.Done():
+			return answer{why: Timeout}
+		}
 	}
 	b, err := c.api.read(ctx, t, lines)
 	c.budget.charge(len(b))

@@ -35,7 +35,6 @@ type apiServer struct {
 
 	mu       sync.Mutex
 	requests []asked
-	at, most int
 }
 
 func newAPIServer(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, q asked)) *apiServer {
@@ -48,14 +47,7 @@ func newAPIServer(t *testing.T, answer func(w http.ResponseWriter, r *http.Reque
 		}
 		s.mu.Lock()
 		s.requests = append(s.requests, q)
-		s.at++
-		s.most = max(s.most, s.at)
 		s.mu.Unlock()
-		defer func() {
-			s.mu.Lock()
-			s.at--
-			s.mu.Unlock()
-		}()
 		s.answer(w, r, q)
 	}))
 	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
