@@ -3,8 +3,11 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,6 +20,8 @@ type Stage struct {
 	Unit    string
 	// Bound is the least ratio that is accepted; 0 when no issue has set one yet.
 	Bound float64
+	// Limits are the greatest values that are accepted of figures in the detail, Least the least.
+	Limits, Least map[string]float64
 	// Measure runs the ceiling and the stage on the same input.
 	Measure func(ctx context.Context, env *Env) (Measured, error)
 }
@@ -30,16 +35,19 @@ type Measured struct {
 
 // Result is the JSON line of a stage.
 type Result struct {
-	Stage     string         `json:"stage"`
-	Ratio     float64        `json:"ratio"`
-	Bound     float64        `json:"bound,omitempty"`
-	Value     float64        `json:"value"`
-	Ceiling   float64        `json:"ceiling"`
-	Unit      string         `json:"unit"`
-	CeilingIs string         `json:"ceiling_is"`
-	Records   int            `json:"records"`
-	Detail    map[string]any `json:"detail,omitempty"`
-	Seconds   float64        `json:"seconds"` // of the whole benchmark, set-up included
+	Stage string  `json:"stage"`
+	Ratio float64 `json:"ratio"`
+	Bound float64 `json:"bound,omitempty"`
+	// Limits and Least are the greatest and the least accepted values of figures in Detail.
+	Limits    map[string]float64 `json:"limits,omitempty"`
+	Least     map[string]float64 `json:"least,omitempty"`
+	Value     float64            `json:"value"`
+	Ceiling   float64            `json:"ceiling"`
+	Unit      string             `json:"unit"`
+	CeilingIs string             `json:"ceiling_is"`
+	Records   int                `json:"records"`
+	Detail    map[string]any     `json:"detail,omitempty"`
+	Seconds   float64            `json:"seconds"` // of the whole benchmark, set-up included
 }
 
 // Stages are all benchmarks.
@@ -69,7 +77,7 @@ func Run(ctx context.Context, s Stage, dir string, log, out io.Writer) (Result, 
 		return Result{}, fmt.Errorf("%s: %w", s.Name, err)
 	}
 	r := Result{
-		Stage: s.Name, Bound: s.Bound, Value: round(m.Stage), Ceiling: round(m.Ceiling), Unit: s.Unit, CeilingIs: s.Ceiling,
+		Stage: s.Name, Bound: s.Bound, Limits: s.Limits, Least: s.Least, Value: round(m.Stage), Ceiling: round(m.Ceiling), Unit: s.Unit, CeilingIs: s.Ceiling,
 		Records: m.Records, Detail: m.Detail, Seconds: round(time.Since(began).Seconds()),
 	}
 	if m.Ceiling > 0 {
@@ -83,10 +91,23 @@ func Run(ctx context.Context, s Stage, dir string, log, out io.Writer) (Result, 
 	if r.Ratio <= 0 {
 		return r, fmt.Errorf("%s: nothing was measured", s.Name)
 	}
+	var missed []error
 	if r.Ratio < s.Bound {
-		return r, fmt.Errorf("%s: ratio %.3f is below its bound %.3f", s.Name, r.Ratio, s.Bound)
+		missed = append(missed, fmt.Errorf("%s: ratio %.3f is below its bound %.3f", s.Name, r.Ratio, s.Bound))
 	}
-	return r, nil
+	for _, name := range slices.Sorted(maps.Keys(s.Limits)) {
+		v, ok := r.Detail[name].(float64)
+		if !ok || v > s.Limits[name] {
+			missed = append(missed, fmt.Errorf("%s: %s is %v, at most %v is accepted", s.Name, name, r.Detail[name], s.Limits[name]))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Least)) {
+		v, ok := r.Detail[name].(float64)
+		if !ok || v < s.Least[name] {
+			missed = append(missed, fmt.Errorf("%s: %s is %v, at least %v is expected", s.Name, name, r.Detail[name], s.Least[name]))
+		}
+	}
+	return r, errors.Join(missed...)
 }
 
 func round(v float64) float64 { return float64(int(v*10)) / 10 }

@@ -3,6 +3,7 @@ package rule
 import (
 	"slices"
 
+	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/vm"
@@ -136,17 +137,25 @@ type condition struct {
 	rule     *Rule
 	program  *vm.Program
 	required map[field][]string
-	// sketch says that a sketch of a document is enough to evaluate it.
-	sketch   bool
+	// sketch must hold for a sketch of a document if program holds for the document; nil if nothing is known.
+	sketch   *vm.Program
 	resolves bool
 }
 
 func conditions(rules []*Rule) []*condition {
 	var all []*condition
+	add := func(r *Rule, program *vm.Program, text string, resolves bool) {
+		c := &condition{rule: r, program: program, required: requirements(text), resolves: resolves}
+		if part := necessary(text); part != "" {
+			// It has compiled as a part of the whole; if it can't alone, nothing is known.
+			c.sketch, _ = expr.Compile(part, language()...)
+		}
+		all = append(all, c)
+	}
 	for _, r := range rules {
-		all = append(all, &condition{rule: r, program: r.program, required: r.required, sketch: sketchable(r.Expr)})
+		add(r, r.program, r.Expr, false)
 		if r.resolve != nil {
-			all = append(all, &condition{rule: r, program: r.resolve, required: requirements(r.ResolveWhen), sketch: sketchable(r.ResolveWhen), resolves: true})
+			add(r, r.resolve, r.ResolveWhen, true)
 		}
 	}
 	return all

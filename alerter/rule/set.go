@@ -86,10 +86,10 @@ func (m *Matcher) excluded(c *condition, sketch *Env) bool {
 	if len(c.rule.Scope.NamespaceLabels) == 0 && !c.rule.Scope.allows(sketch) {
 		return true
 	}
-	if !c.sketch {
+	if c.sketch == nil {
 		return false
 	}
-	met, err := m.met(c.program, sketch)
+	met, err := m.met(c.sketch, sketch)
 	return err == nil && !met
 }
 

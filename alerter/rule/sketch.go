@@ -1,6 +1,8 @@
 package rule
 
 import (
+	"strings"
+
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/parser"
 )
@@ -181,15 +183,33 @@ func (d *drawing) kubescribe() {
 	}
 }
 
-// sketchable says whether a sketch has every field that the expression uses.
-func sketchable(text string) bool {
+// necessary is a part of an expression that a sketch is enough for, and without which the whole can't be true: those of the terms
+// joined by and that use no other field. It is empty if there is none.
+func necessary(text string) string {
 	tree, err := parser.Parse(text)
 	if err != nil {
-		return false
+		return "" // the text has compiled, so this is a difference within the library
 	}
-	n := names{}
-	ast.Walk(&tree.Node, n)
-	for name := range n {
+	var parts []string
+	for _, term := range terms(tree.Node) {
+		if sketchable(term) {
+			parts = append(parts, "("+term.String()+")")
+		}
+	}
+	return strings.Join(parts, " and ")
+}
+
+func terms(n ast.Node) []ast.Node {
+	if b, ok := n.(*ast.BinaryNode); ok && (b.Operator == "and" || b.Operator == "&&") {
+		return append(terms(b.Left), terms(b.Right)...)
+	}
+	return []ast.Node{n}
+}
+
+func sketchable(n ast.Node) bool {
+	used := names{}
+	ast.Walk(&n, used)
+	for name := range used {
 		if !sketched[name] {
 			return false
 		}

@@ -59,15 +59,19 @@ func TestSketchLeavesTheStrangeToTheDecoder(t *testing.T) {
 	}
 }
 
-func TestSketchable(t *testing.T) {
-	for text, want := range map[string]bool{
-		`reason == "x" and count > 3 and message matches "a.*b"`: true,
-		`normalise(message) == "x" and kind in ["Pod"]`:          true,
-		`reason == "x" and labels.app == "y"`:                    false,
-		`workload.kind == "Deployment"`:                          false,
-		`$env.reason == "x"`:                                     false,
+func TestNecessary(t *testing.T) {
+	for text, want := range map[string]string{
+		`reason == "x" and count > 3 and message matches "a.*b"`: `(reason == "x") and (count > 3) and (message matches "a.*b")`,
+		`normalise(message) == "x" and kind in ["Pod"]`:          `(normalise(message) == "x") and (kind in ["Pod"])`,
+		`reason == "x" && labels.app == "y" && count > 3`:        `(reason == "x") and (count > 3)`,
+		`reason == "x" or labels.app == "y"`:                     ``,
+		`(reason == "x" or count == 1) and node == "n"`:          `(reason == "x" or count == 1)`,
+		`not (reason == "x" and node == "n")`:                    ``,
+		`workload.kind == "Deployment"`:                          ``,
+		`$env.reason == "x"`:                                     ``,
+		`(let n = count; n > 3)`:                                 ``,
 	} {
-		assert.Equal(t, want, sketchable(text), text)
+		assert.Equal(t, want, necessary(text), text)
 	}
 }
 
