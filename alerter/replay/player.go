@@ -43,53 +43,79 @@ type Alert struct {
 
 // Take lets time pass until now and then plays d. now is the clock of the alerter that would have read d then; it must not go back.
 func (p *Player) Take(d *schemas.Document, now time.Time) Step {
-	step := Step{Alerts: p.Advance(now)}
-	step.Matches, step.Failures = p.matcher.Match(d)
-	decide := p.groups.Begin()
-	for i := range step.Matches {
-		m := &step.Matches[i]
-		if len(m.Receivers) == 0 {
-			m.Receivers = p.receivers
+	var step Step
+	step.Matches, step.Failures = p.Match(d)
+	step.Alerts = p.Decide(step.Matches, now)
+	return step
+}
+
+// Match says which rules d meets. It keeps nothing of d, so documents may come in any order.
+func (p *Player) Match(d *schemas.Document) ([]schemas.Match, []rule.Failure) {
+	matches, failures := p.matcher.Match(d)
+	return p.received(matches), failures
+}
+
+// MatchValue is Match of the document in a record's value. An error means that the value is no document.
+func (p *Player) MatchValue(value []byte) ([]schemas.Match, []rule.Failure, error) {
+	matches, failures, err := p.matcher.MatchValue(value)
+	return p.received(matches), failures, err
+}
+
+func (p *Player) received(matches []schemas.Match) []schemas.Match {
+	for i := range matches {
+		if len(matches[i].Receivers) == 0 {
+			matches[i].Receivers = p.receivers
 		}
-		step.Alerts = append(step.Alerts, at(now, decide.Take(m, now).Alerts)...)
+	}
+	return matches
+}
+
+// Decide lets time pass until now, which must not go back, and then decides what was matched.
+func (p *Player) Decide(matches []schemas.Match, now time.Time) []Alert {
+	alerts := p.Advance(now)
+	decide := p.groups.Begin()
+	for i := range matches {
+		alerts = append(alerts, at(now, decide.Take(&matches[i], now).Alerts)...)
 	}
 	p.settle(decide)
-	return step
+	return alerts
 }
 
 // Advance lets time pass until now: timers run out, the earliest first.
 func (p *Player) Advance(now time.Time) []Alert {
+	var alerts []Alert
+	// What a timer leads to can have a timer of its own.
+	for due := p.due(now); len(due) > 0; due = p.due(now) {
+		for _, t := range due {
+			then := t.at.Add(1)
+			step := p.groups.Begin()
+			alerts = append(alerts, at(then, step.Expire(t.key, then).Alerts)...)
+			step.Commit()
+		}
+	}
+	return alerts
+}
+
+type timer struct {
+	key string
+	at  time.Time
+}
+
+// due are the timers that have run out before now, the earliest first. When there is none, it notes when the next is.
+func (p *Player) due(now time.Time) []timer {
 	if !p.next.Before(now) {
 		return nil
 	}
-	type timer struct {
-		key string
-		at  time.Time
-	}
 	var due []timer
+	p.next = time.Time{}
 	for key, s := range p.groups.All() {
+		p.wake(s)
 		if at := decision.Due(s); at.Before(now) {
 			due = append(due, timer{key, at})
 		}
 	}
 	slices.SortFunc(due, func(a, b timer) int { return cmp.Or(a.at.Compare(b.at), strings.Compare(a.key, b.key)) })
-	var alerts []Alert
-	for _, t := range due {
-		for again := true; again; {
-			then := t.at.Add(1)
-			step := p.groups.Begin()
-			alerts = append(alerts, at(then, step.Expire(t.key, then).Alerts)...)
-			step.Commit()
-			s, known := p.groups.Get(t.key)
-			t.at = decision.Due(s)
-			again = known && t.at.Before(now)
-		}
-	}
-	p.next = time.Time{}
-	for _, s := range p.groups.All() {
-		p.wake(s)
-	}
-	return alerts
+	return due
 }
 
 // settle takes over what a step decided.

@@ -21,7 +21,7 @@ func newRules(con console) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(rulesCheck(con), rulesTest(con))
+	cmd.AddCommand(rulesCheck(con), rulesTest(con), rulesReplay(con), rulesExplain(con))
 	return cmd
 }
 
