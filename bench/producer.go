@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"kubescribe/producer"
+	"kubescribe/schemas"
 	"kubescribe/test/stack"
 )
 
@@ -81,7 +82,13 @@ func (p *producerBench) drains(ctx context.Context, m *Measured) error {
 			run  func() (time.Duration, error)
 		}{
 			{"bare watch", &bare, func() (time.Duration, error) { return bareWatch(ctx, p.rc, "", producerRecords) }},
-			{"new producer", &list, func() (time.Duration, error) { return p.drain(ctx, fmt.Sprintf("new%d.", i), producerRecords) }},
+			{"new producer", &list, func() (time.Duration, error) {
+				prefix := fmt.Sprintf("new%d.", i)
+				if _, err := p.topics(ctx, prefix); err != nil {
+					return 0, err
+				}
+				return p.drain(ctx, prefix, producerRecords)
+			}},
 			{"bare watch of revisions", &bareResume, func() (time.Duration, error) { return bareWatch(ctx, p.rc, start, producerRecords) }},
 			{"resuming producer", &resume, func() (time.Duration, error) { return p.drain(ctx, fmt.Sprintf("resume%d.", i), producerRecords) }},
 		} {
@@ -129,10 +136,7 @@ func protobuf(rc *rest.Config) (*kubernetes.Clientset, error) {
 
 // drain runs a producer until the topic holds n records, read committed.
 func (p *producerBench) drain(ctx context.Context, prefix string, n int) (time.Duration, error) {
-	t, err := p.topics(ctx, prefix)
-	if err != nil {
-		return 0, err
-	}
+	t := schemas.Topics{Prefix: prefix}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	cfg := producer.Default()
