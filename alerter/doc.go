@@ -19,6 +19,9 @@
 // can't know of an upstream that is away: an alert whose evidence is held up for longer than its resolve time resolves, and
 // fires again when the evidence comes.)
 //
+// An alert that another one inhibits, or that belongs to a storm, is decided and written as any other, but names no receivers:
+// nothing is lost, and nobody is woken.
+//
 // A page carries the alert's id as idempotency key. The notification log keeps repeats to a crash between sending and writing
 // that down. A receiver that is away is tried for ever; what it refuses for good goes to the dead letter.
 //

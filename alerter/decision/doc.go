@@ -16,10 +16,21 @@
 // later than the resolve's.) The exception is a quiet stretch that is within Lateness of the resolve time: it may be judged
 // either way.
 //
+// Groups keep each other quiet: an alert that fires is muted while one that inhibits it fires, and when it is one too many of an
+// origin (a storm, itself an alert that counts alerts). Muted means that its records name no receivers; its state goes on as if
+// nothing were. When what mutes it is over and it still has matches, its receivers are told. A storm lasts as long as its alerts
+// have matches, so its end does not set them loose. Which alerts of a storm are sent by themselves before it is one depends on the
+// order of the matches; everything else here does only for matches that are out of order by more than Lateness.
+//
+// A document that meets a rule's resolve expression ends the alert at its time, unless there is newer evidence. What is not newer
+// than it starts nothing again. It leaves no trace where there is nothing to end, so evidence that comes after it although it
+// happened before can fire; the quiet time ends that.
+//
 // A rule that changes counts anew while its alert is pending: matches of two versions never add up. An alert that fires goes on
 // under the new version.
 //
 // Nothing given to a function is changed; results share no memory with it that is written to.
 //
-// The alerter's decide loop calls it; so will `kubescribe rules test` and `rules replay`.
+// The alerter's decide loop calls it; so do, through package replay, `kubescribe rules test` and
+// `rules replay`: the same matches and times lead to the same alerts.
 package decision
