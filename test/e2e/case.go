@@ -31,6 +31,7 @@ func Cases() []Case {
 		secured,
 		alerterAlertmanager,
 		alerterChaos,
+		alerterStorm,
 	}
 }
 
