@@ -30,6 +30,7 @@ func Cases() []Case {
 		indexerPoison,
 		secured,
 		alerterAlertmanager,
+		alerterReplay,
 		alerterChaos,
 		alerterStorm,
 	}
