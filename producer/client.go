@@ -27,6 +27,8 @@ type client struct {
 	core  coreclient.CoreV1Interface
 	authz authorizationclient.AuthorizationV1Interface
 	lease coordinationclient.CoordinationV1Interface
+	// selected are the Events to ask for; nil: all.
+	selected *selector
 	// paged: the server does not stream lists.
 	paged atomic.Bool
 }

@@ -16,7 +16,9 @@ import (
 
 // eventsRequest is a request for Events. Answers are read as they are on the wire (wire.go), not through client-go's decoders.
 func (c *client) eventsRequest(o metav1.ListOptions) *rest.Request {
-	return c.core.RESTClient().Get().Resource("events").VersionedParams(&o, scheme.ParameterCodec)
+	o = c.selected.options(o)
+	in := c.selected.in()
+	return c.core.RESTClient().Get().NamespaceIfScoped(in, in != "").Resource("events").VersionedParams(&o, scheme.ParameterCodec)
 }
 
 // head is the resourceVersion that the server is at now: a list of one with a quorum read.

@@ -135,12 +135,12 @@ func (s *containerSession) align(ctx context.Context) error {
 
 // step says what is new about a pod. The caller has moved the checkpoint, if the revision moves it.
 func (s *containerSession) step(ctx context.Context, pod *corev1.Pod) (said int64, err error) {
-	if !s.selected.holds(pod.Namespace) {
+	if !s.selected.holds([]byte(pod.Namespace)) {
 		return 0, nil
 	}
 	at := s.d.Now()
 	was := s.states[pod.UID]
-	say, is, changed, err := s.options.Step(was, pod, container.Scene{Cluster: s.cluster, At: at, Floor: s.age(), Silent: s.silent})
+	say, is, changed, err := s.options.Step(was, pod, container.Scene{Cluster: s.cluster, At: at, Floor: s.floor, Silent: s.silent})
 	if err != nil {
 		return 0, fmt.Errorf("looking at pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
@@ -208,17 +208,22 @@ func (s *containerSession) expire(ctx context.Context) error {
 	return nil
 }
 
-// age is the time before which an end is old.
-func (s *containerSession) age() time.Time {
-	if s.cp.Since.After(s.floor) {
-		s.floor = s.cp.Since
-	}
+// age raises the time before which an end is old. It counts from when the source last saw the cluster, and so must be called
+// before a watch or a list shows what is new: an outage does not make old what it hid. What came back with a backup of etcd and
+// lies before that was said.
+func (s *containerSession) age() {
+	floors := []time.Time{s.cp.Since}
 	if d := s.cfg.Containers.IgnoreOlderThan; d > 0 {
-		if t := s.cp.ObservedAt.Add(-d); t.After(s.floor) {
+		floors = append(floors, s.cp.ObservedAt.Add(-d))
+	}
+	if l := s.cp.List; l != nil && l.Cause == schemas.GapRegression {
+		floors = append(floors, s.cp.ObservedAt.Truncate(time.Second)) // ends have whole seconds, cut off
+	}
+	for _, t := range floors {
+		if t.After(s.floor) {
 			s.floor = t
 		}
 	}
-	return s.floor
 }
 
 // wait arms the timer of a state.

@@ -20,6 +20,7 @@ const podPage = 250
 // that is silent for longer has died, or the server sends none; either way a new one from the checkpoint shows what it owes.
 func (s *containerSession) follow(ctx context.Context) (end ending, delivered bool, err error) {
 	opened := time.Now()
+	s.age()
 	w, err := s.api.watchPods(ctx, s.selected, s.rv)
 	if err != nil {
 		if classify(err) == expired {
@@ -119,6 +120,7 @@ func (s *containerSession) take(ctx context.Context, e watch.Event) (ending, err
 // shows.
 func (s *containerSession) list(ctx context.Context) error {
 	s.ready.at("listing pods")
+	s.age()
 	progress := s.cp.List
 	name := string(progress.Cause)
 	if name == "" {

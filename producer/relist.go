@@ -69,6 +69,7 @@ func (s *session) emit(ctx context.Context, exact uint64) error {
 		if exact == 0 {
 			s.took(l)
 		}
+		s.d.Log.Info("the list is read", "rv", l.rv, "seconds", s.d.Now().Sub(l.askedAt).Seconds(), "emitted", s.cp.List.Emitted)
 		now := s.d.Now()
 		err = kept.each(func(rv uint64, raw []byte) error {
 			s.rv = rv
@@ -206,6 +207,7 @@ func (s *session) write(ctx context.Context, e *wireEvent, now time.Time, occurr
 // finishList writes the gap record, if the list ended a gap, and the checkpoint that a watch starts from.
 func (s *session) finishList(ctx context.Context, rv uint64) error {
 	progress := *s.cp.List
+	s.d.Log.Info("the list is emitted", "rv", rv, "seconds", s.d.Now().Sub(progress.AskedAt).Seconds(), "emitted", progress.Emitted)
 	gap := s.gap(progress)
 	s.cp.List = nil
 	s.advance(rv, progress.AskedAt)

@@ -98,6 +98,8 @@ func (r *rig) producer() *producer {
 	api, err := newClient(r.rest, time.Second)
 	require.NoError(r.t, err)
 	d := r.deps()
+	api.selected, err = newSelector(r.cfg.Selection, schemas.SourceEvents, d)
+	require.NoError(r.t, err)
 	p := &producer{cfg: r.cfg, cluster: schemas.Cluster{Name: r.cluster}, api: api, kafka: r.faulty(), d: d, m: newMetrics(d.Metrics, schemas.SourceEvents), ready: &readiness{to: d.Health}, pace: hasty}
 	p.containers, err = newContainers(p)
 	require.NoError(r.t, err)

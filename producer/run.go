@@ -43,6 +43,9 @@ func Run(ctx context.Context, cfg Config, cluster string, k stream.Config, d str
 	if err != nil {
 		return err
 	}
+	if api.selected, err = newSelector(cfg.Selection, schemas.SourceEvents, d); err != nil {
+		return err
+	}
 	p := &producer{
 		cfg: cfg, cluster: schemas.Cluster{Name: cluster}, api: api, kafka: newKafka(k, d),
 		d: d, m: newMetrics(d.Metrics, schemas.SourceEvents), ready: &readiness{to: d.Health}, pace: steady,

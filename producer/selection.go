@@ -75,7 +75,7 @@ func (c SelectionConfig) namespace() string {
 	return ""
 }
 
-// selector is the selection of one source. It may be used by one goroutine.
+// selector is the selection of one source; nil selects all. It may be used by one goroutine, but for in and options.
 type selector struct {
 	namespace string // that the server is asked for; "" for all
 	fields    string
@@ -125,14 +125,30 @@ func newSelector(c SelectionConfig, source schemas.Source, d stream.Deps) (*sele
 
 // options adds the selectors to those of a list or a watch.
 func (s *selector) options(o metav1.ListOptions) metav1.ListOptions {
+	if s == nil {
+		return o
+	}
 	o.FieldSelector, o.LabelSelector = s.fields, s.labels
 	return o
 }
 
+// in is the namespace to ask for; "" for all.
+func (s *selector) in() string {
+	if s == nil {
+		return ""
+	}
+	return s.namespace
+}
+
 // holds reports whether objects of the namespace are selected, and counts those that are not.
-func (s *selector) holds(namespace string) bool {
-	if len(s.within) == 0 || slices.Contains(s.within, namespace) {
+func (s *selector) holds(namespace []byte) bool {
+	if s == nil || len(s.within) == 0 {
 		return true
+	}
+	for _, n := range s.within {
+		if n == string(namespace) {
+			return true
+		}
 	}
 	s.dropped.WithLabelValues(outside).Inc()
 	return false
@@ -140,7 +156,7 @@ func (s *selector) holds(namespace string) bool {
 
 // drops reports whether a rule drops the fact, and counts it. fact is called only when there are rules.
 func (s *selector) drops(fact func() *selection.Fact) bool {
-	if s.rules.Empty() {
+	if s == nil || s.rules.Empty() {
 		return false
 	}
 	rule, failed, err := s.rules.Dropped(fact())
@@ -156,6 +172,20 @@ func (s *selector) drops(fact func() *selection.Fact) bool {
 	}
 	s.dropped.WithLabelValues(rule).Inc()
 	return true
+}
+
+// eventFact is an Event as rules see it.
+func eventFact(e *wireEvent) *selection.Fact {
+	f := &selection.Fact{
+		EventType: string(schemas.TypeEvent), Namespace: string(e.involved.namespace), Kind: string(e.involved.kind), Name: string(e.involved.name),
+		Reason: string(e.reason), Type: string(e.kind), Message: string(e.message), Component: string(e.component), Node: string(e.host),
+		Count: int(e.times()),
+	}
+	f.Object = f.Kind + "/" + f.Name
+	if f.Component == "" {
+		f.Component = string(e.controller)
+	}
+	return f
 }
 
 // containerFact is a transition as rules see it.

@@ -45,7 +45,7 @@ func (o *Options) Step(was *schemas.ObjectState, p *corev1.Pod, s Scene) (say []
 		})
 	}
 	for _, c := range found {
-		if slices.Contains(is.Emitted, c.id) || o.old(c, s.Floor) {
+		if slices.Contains(is.Emitted, c.id) || old(c, s.Floor) {
 			continue
 		}
 		if s.Silent {
@@ -116,10 +116,8 @@ func identified(p *corev1.Pod) error {
 	return nil
 }
 
-// old reports whether c ended before the floor. What has no time can't be judged by it.
-func (o *Options) old(c candidate, floor time.Time) bool {
-	return c.what.State == schemas.StateTerminated && !c.time.IsZero() && c.time.Before(floor)
-}
+// old reports whether c ended before the floor, or waits because of such an end. What has no time can't be judged by it.
+func old(c candidate, floor time.Time) bool { return !c.time.IsZero() && c.time.Before(floor) }
 
 func hold(is *schemas.ObjectState, pending schemas.PendingFact, c candidate, p *corev1.Pod, s Scene) error {
 	if pending.Fact == nil {
