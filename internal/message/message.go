@@ -126,12 +126,15 @@ func isUUID(s string) bool {
 }
 
 // The shortest run of hexadecimal digits that is a hash rather than a word, the shortest generated name that is
-// recognised by its alphabet, the length of one without digits, and the shortest mixed word that is a token.
+// recognised by its alphabet, the lengths of those without digits (a pod's, and a ReplicaSet's, of which every twentieth
+// has none), and the shortest mixed word that is a token.
 const (
-	minHash   = 7
-	minSafe   = 5
-	safeNames = 5
-	minToken  = 20
+	minHash     = 7
+	minSafe     = 5
+	safeNames   = 5
+	minSafeHash = 8
+	maxSafeHash = 10
+	minToken    = 20
 )
 
 // isVariable reports whether w as a whole varies; suffix says that a '-' comes before it.
@@ -151,7 +154,7 @@ func isVariable(w string, suffix bool) bool {
 	}
 	switch {
 	case digits == 0:
-		return suffix && len(w) == safeNames && safe == len(w)
+		return suffix && safe == len(w) && (len(w) == safeNames || len(w) >= minSafeHash && len(w) <= maxSafeHash)
 	case digits == len(w), hex == len(w) && len(w) >= minHash, len(w) >= minToken:
 		return true
 	case suffix && safe == len(w) && len(w) >= minSafe:
