@@ -184,6 +184,10 @@ func (c *accessCheck) group(ctx context.Context, n Access) error {
 	req := kmsg.NewPtrDescribeGroupsRequest()
 	req.Groups, req.IncludeAuthorizedOperations = []string{n.Name}, true
 	resp, err := req.RequestWith(ctx, c.cl)
+	if errors.Is(err, kerr.GroupAuthorizationFailed) { // said by the search for its coordinator
+		c.deny(n, n.Operations...)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -208,8 +212,12 @@ func (c *accessCheck) transactionalID(ctx context.Context, n Access) error {
 	req.CoordinatorType = 1
 	req.CoordinatorKey, req.CoordinatorKeys = n.Name, []string{n.Name}
 	resp, err := req.RequestWith(ctx, c.cl)
-	if err != nil {
+	if err != nil && !errors.Is(err, kerr.TransactionalIDAuthorizationFailed) {
 		return err
+	}
+	if err != nil {
+		c.deny(n, n.Operations...)
+		return nil
 	}
 	code := resp.ErrorCode
 	for _, k := range resp.Coordinators {

@@ -37,6 +37,7 @@ func runConsumer(ctx context.Context, cfg Config, d Deps, o ConsumerOptions, h H
 		m:        newMetrics(d.Metrics),
 		health:   newHealth("stream/"+o.Group, d.Health),
 		link:     newLink(),
+		sight:    newSight(),
 		parts:    map[topicPartition]*part{},
 		slots:    make(chan struct{}, o.Concurrency),
 		stopping: make(chan struct{}),
@@ -55,7 +56,10 @@ func runConsumer(ctx context.Context, cfg Config, d Deps, o ConsumerOptions, h H
 		kgo.DisableAutoCommit(),
 		// Between a poll and its dispatch no partition may change hands: a stale batch would be committed over a gap.
 		kgo.BlockRebalanceOnPoll(),
-		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { c.assigned(m) }),
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, m map[string][]int32) {
+			c.sight.saw(m)
+			c.assigned(m)
+		}),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { c.gone(m, true) }),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { c.gone(m, false) }),
 		kgo.WithHooks(c.link),
@@ -66,6 +70,9 @@ func runConsumer(ctx context.Context, cfg Config, d Deps, o ConsumerOptions, h H
 	made(c)
 	go c.commits.run()
 	go c.link.report(c.health, c.stopping)
+	if o.TopicPattern != "" {
+		go c.sight.report(c.cl, c.health, c.stopping)
+	}
 	err = c.poll(ctx)
 	c.shutdown()
 	return err
@@ -80,6 +87,7 @@ type consumer struct {
 	m       *metrics
 	health  *health
 	link    *link
+	sight   *sight
 	commits *committer
 
 	work     context.Context

@@ -85,11 +85,12 @@ func offsetOf(r *kgo.Record) topicOffset {
 // session is one client's life.
 type session struct {
 	*transformer
-	work context.Context
-	s    *kgo.GroupTransactSession
-	cl   *kgo.Client
-	link *link
-	mem  *membership
+	work  context.Context
+	s     *kgo.GroupTransactSession
+	cl    *kgo.Client
+	link  *link
+	sight *sight
+	mem   *membership
 
 	owned   map[topicPartition]bool // the value says whether its state is restored
 	brakes  map[topicPartition]*brake
@@ -101,7 +102,7 @@ type session struct {
 // session runs until ctx is done or an error makes a new client necessary.
 func (t *transformer) session(ctx, work context.Context) error {
 	s := &session{
-		transformer: t, work: work, link: newLink(), mem: newMembership(),
+		transformer: t, work: work, link: newLink(), sight: newSight(), mem: newMembership(),
 		owned: map[topicPartition]bool{}, brakes: map[topicPartition]*brake{},
 		stopped: map[topicPartition]time.Time{}, origin: map[topicPartition]int64{},
 		tickAt: t.d.Now().Add(t.o.TickEvery),
@@ -117,7 +118,10 @@ func (t *transformer) session(ctx, work context.Context) error {
 		kgo.Balancers(&watchedBalancer{kgo.CooperativeStickyBalancer(), s.mem.onSync}),
 		kgo.TransactionalID(t.o.TransactionalID),
 		kgo.TransactionTimeout(transactionTimeout),
-		kgo.OnPartitionsAssigned(s.mem.onAssigned),
+		kgo.OnPartitionsAssigned(func(ctx context.Context, cl *kgo.Client, m map[string][]int32) {
+			s.sight.saw(m)
+			s.mem.onAssigned(ctx, cl, m)
+		}),
 		kgo.OnPartitionsRevoked(s.mem.onLost),
 		kgo.OnPartitionsLost(s.mem.onLost),
 		kgo.WithHooks(s.link),
@@ -128,6 +132,9 @@ func (t *transformer) session(ctx, work context.Context) error {
 	s.cl = s.s.Client()
 	ended := make(chan struct{})
 	go s.link.report(s.health, ended)
+	if t.o.TopicPattern != "" {
+		go s.sight.report(s.cl, s.health, ended)
+	}
 	defer func() {
 		close(ended)
 		s.release(s.all())
