@@ -50,6 +50,8 @@ type apiServer struct {
 	expiry expiryStyle
 	stall  bool // watches say nothing, but for their end
 	paged  bool // no streaming lists
+	json   bool // no protobuf
+	empty  bool // watches end at once, though nothing is forgotten
 	junk   map[uint64][]byte // by revision: what a watch sends in place of the object
 	closed chan struct{}
 }
@@ -294,13 +296,13 @@ func (a *apiServer) watch(w http.ResponseWriter, r *http.Request) {
 		a.watches++
 	}
 	a.accepted = append(a.accepted, r.Header.Get("Accept"))
-	old, style, closed := rev < a.compacted, a.expiry, a.closed
+	old, style, closed, empty := rev < a.compacted, a.expiry, a.closed, a.empty
 	a.mu.Unlock()
 	if old && style == expiryStatus {
 		a.write(w, r, http.StatusGone, &gone.ErrStatus)
 		return
 	}
-	info := negotiate(r)
+	info := a.negotiate(r)
 	out := &frameWriter{w: w, encode: info}
 	w.Header().Set("Content-Type", info.MediaType+streamParameter(info))
 	w.WriteHeader(http.StatusOK)
@@ -319,7 +321,7 @@ func (a *apiServer) watch(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	switch {
-	case old && style == expiryEmpty:
+	case old && style == expiryEmpty, empty && !initial:
 		return
 	case old:
 		if err := out.send("ERROR", &gone.ErrStatus); err != nil {
@@ -369,9 +371,9 @@ func (a *apiServer) junkFor(rev uint64) []byte {
 	return a.junk[rev]
 }
 
-func negotiate(r *http.Request) runtime.SerializerInfo {
+func (a *apiServer) negotiate(r *http.Request) runtime.SerializerInfo {
 	media := runtime.ContentTypeJSON
-	if strings.Contains(r.Header.Get("Accept"), runtime.ContentTypeProtobuf) {
+	if !a.json && strings.Contains(r.Header.Get("Accept"), runtime.ContentTypeProtobuf) {
 		media = runtime.ContentTypeProtobuf
 	}
 	info, _ := runtime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), media)
@@ -386,7 +388,7 @@ func streamParameter(info runtime.SerializerInfo) string {
 }
 
 func (a *apiServer) write(w http.ResponseWriter, r *http.Request, status int, object runtime.Object) {
-	info := negotiate(r)
+	info := a.negotiate(r)
 	object = object.DeepCopyObject() // the encoder writes the kind into it
 	w.Header().Set("Content-Type", info.MediaType)
 	w.WriteHeader(status)

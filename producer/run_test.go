@@ -103,7 +103,7 @@ func TestRunWritesOneGapAfterAnExpiry(t *testing.T) {
 			api := newAPIServer(t)
 			api.expiry = style
 			r := newRig(t, fakeKafka(t), api.config())
-			r.cfg.ListBufferBytes = 5 << 10 // several passes
+			r.cfg.ListBufferBytes = 1 << 10 // several passes
 			r.cfg.Batch.MaxRecords = 2
 			api.puts("old-%d", 10)
 			stop := r.start()
@@ -362,8 +362,8 @@ func TestAbortAtEachTransaction(t *testing.T) {
 func abortAt(t *testing.T, at int, after bool) (hit bool) {
 	api := newAPIServer(t)
 	r := newRig(t, fakeKafka(t), api.config())
-	r.cfg.Batch.MaxRecords = 3
-	r.cfg.ListBufferBytes = 6 << 10
+	r.cfg.Batch.MaxRecords = 2
+	r.cfg.ListBufferBytes = 1 << 10
 	r.faults.arm(at, after)
 	api.puts("old-%d", 11)
 	stop := r.start()
