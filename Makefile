@@ -92,7 +92,7 @@ test-packages: ## All tests but the end-to-end tests, on the real stack; PACKAGE
 .PHONY: test-e2e
 test-e2e: ## Every end-to-end test
 	@mkdir -p $(RESULTS) && rm -f $(RESULTS)/e2e.*
-	@$(GOTESTSUM) --format standard-verbose --jsonfile $(RESULTS)/e2e.json -- $(GOTEST) -count=1 $(E2E_TESTS)
+	@$(GOTESTSUM) --format standard-verbose --jsonfile $(RESULTS)/e2e.json -- -timeout 60m -parallel 2 -count=1 $(E2E_TESTS)
 	@$(MAKE) count
 
 # Counts what ran. In CI a skipped test is a failed one.

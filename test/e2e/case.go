@@ -11,6 +11,8 @@ import (
 type Case struct {
 	Name  string
 	About string
+	// Alone is set when the bounds on time that it checks hold only while no other case uses the machine.
+	Alone bool
 	// Run prints progress to the log and returns the figures of the result line, in order. A broken promise is an error;
 	// the figures that are known by then come with it.
 	Run func(ctx context.Context, env *Env) (Figures, error)

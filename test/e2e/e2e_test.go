@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// TestCases runs every end-to-end test on the real stack with a freshly built binary.
+// TestCases runs every end-to-end test on the real stack with a freshly built binary: first those that need the machine for
+// themselves, then the others, as many at a time as -parallel says. Most of their time they wait.
 func TestCases(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short: the end-to-end tests need the real stack")
@@ -18,19 +19,30 @@ func TestCases(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", binary, "kubescribe/cmd/kubescribe").CombinedOutput(); err != nil {
 		t.Fatalf("building the binary: %v\n%s", err, out)
 	}
+	run := func(t *testing.T, c Case) {
+		dir, err := os.MkdirTemp("", "kubescribe-e2e-"+c.Name+"-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
+		defer cancel()
+		if err := Do(ctx, c, binary, dir, t.Output(), t.Output()); err != nil {
+			t.Fatal(err)
+		}
+		_ = os.RemoveAll(dir)
+	}
 	for _, c := range Cases() {
-		t.Run(c.Name, func(t *testing.T) {
-			dir, err := os.MkdirTemp("", "kubescribe-e2e-"+c.Name+"-")
-			if err != nil {
-				t.Fatal(err)
-			}
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-			defer cancel()
-			if err := Do(ctx, c, binary, dir, t.Output(), t.Output()); err != nil {
-				t.Fatal(err)
-			}
-			_ = os.RemoveAll(dir)
-		})
+		if c.Alone {
+			t.Run(c.Name, func(t *testing.T) { run(t, c) })
+		}
+	}
+	for _, c := range Cases() {
+		if !c.Alone {
+			t.Run(c.Name, func(t *testing.T) {
+				t.Parallel()
+				run(t, c)
+			})
+		}
 	}
 }
 

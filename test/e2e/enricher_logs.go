@@ -47,7 +47,8 @@ const (
 )
 
 var enricherLogs = Case{
-	Name: "enricher-logs",
+	Name:  "enricher-logs",
+	Alone: true,
 	About: "50 pods crash-loop at once: log requests stay within the budget, the stream goes on, no event is lost, logs are in the documents " +
 		"and no secret of theirs is in any topic",
 	Run: runLogs,

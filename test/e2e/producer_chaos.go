@@ -26,6 +26,7 @@ const (
 var producerChaos = Case{
 	Name:  "producer-chaos",
 	About: "every revision is in the topic once while producers, brokers and API server are killed, etcd is compacted and the leader is paused",
+	Alone: true,
 	Run:   runChaos,
 }
 

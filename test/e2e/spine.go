@@ -28,6 +28,7 @@ const (
 var spine = Case{
 	Name:  "spine",
 	About: "a crashing Deployment's events reach Elasticsearch with owner and labels, once, and page once, while every service is killed",
+	Alone: true,
 	Run:   runSpine,
 }
 
