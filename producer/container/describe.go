@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"kubescribe/internal/redact"
 	"kubescribe/schemas"
 )
 
@@ -36,7 +37,7 @@ func ended(c listed, t *corev1.ContainerStateTerminated) schemas.ContainerTransi
 func waits(c listed) schemas.ContainerTransition {
 	what := describe(c)
 	w := c.status.State.Waiting
-	what.State, what.Reason, what.Message = schemas.StateWaiting, clip(w.Reason, maxName), clip(w.Message, maxMessage)
+	what.State, what.Reason, what.Message = schemas.StateWaiting, clip(w.Reason, maxName), message(w.Message)
 	what.ContainerID = clip(c.status.ContainerID, maxName)
 	if t := c.status.LastTerminationState.Terminated; t != nil {
 		what.Last = termination(t)
@@ -69,7 +70,7 @@ func describe(c listed) schemas.ContainerTransition {
 
 func termination(t *corev1.ContainerStateTerminated) *schemas.ContainerTermination {
 	end := &schemas.ContainerTermination{
-		Reason: clip(t.Reason, maxName), Message: clip(t.Message, maxMessage), ExitCode: t.ExitCode, Signal: t.Signal,
+		Reason: clip(t.Reason, maxName), Message: message(t.Message), ExitCode: t.ExitCode, Signal: t.Signal,
 		StartedAt: utc(t.StartedAt), FinishedAt: utc(t.FinishedAt), ContainerID: clip(t.ContainerID, maxName),
 	}
 	if end.Signal == 0 && t.ExitCode > 128 && t.ExitCode <= 192 {
@@ -102,6 +103,15 @@ func addPod(what *schemas.ContainerTransition, p *corev1.Pod) {
 	if len(p.Labels) <= maxLabels {
 		what.Labels = p.Labels
 	}
+}
+
+// secrets is for messages that are the last lines of a log: terminationMessagePolicy: FallbackToLogsOnError.
+var secrets redact.Redactor
+
+// message bounds a message and takes secrets out of it.
+func message(s string) string {
+	s, _ = secrets.Redact(s)
+	return clip(s, maxMessage)
 }
 
 // clip cuts s to at most limit bytes without breaking a character, and keeps no longer string alive.
