@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 )
 
 // setupAdvice ends every refusal of Setup.
@@ -55,23 +56,26 @@ func (e *Elasticsearch) Setup(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, t := range templates {
+	var missing []Template
+	for _, t := range slices.Backward(templates) {
 		c, err := e.inspect(ctx, t, SetupOptions{})
-		if forbidden(err) && l.recorded {
+		switch {
+		case forbidden(err) && l.recorded:
 			return nil
-		}
-		if forbidden(err) {
+		case forbidden(err):
 			return refusef("setting up Elasticsearch: %w; nothing shows that the templates are there: %s", err, setupAdvice)
-		}
-		if err == nil && c.Action == ActionCreate {
-			err = e.put(ctx, t, true)
-		}
-		if err != nil {
+		case err != nil:
 			return fmt.Errorf("setting up Elasticsearch: %w", err)
-		}
-		if c.Action == ActionUpdate || c.Action == ActionKeep {
+		case c.Action == ActionCreate:
+			missing = append(missing, t)
+		case c.Action != ActionNone:
 			e.log.WarnContext(ctx, "leaving a template as it is: it was changed, or written by another version or configuration; see `kubescribe indexer setup --diff`",
 				"kind", t.Kind, "name", t.Name)
+		}
+	}
+	for _, t := range slices.Backward(missing) { // in the order in which they depend on each other
+		if err := e.put(ctx, t, true); err != nil {
+			return fmt.Errorf("setting up Elasticsearch: %w", err)
 		}
 	}
 	if !l.recorded {

@@ -186,3 +186,26 @@ func TestTheTemplatesThatAreShownAreThoseThatAreWritten(t *testing.T) {
 		assert.Equal(t, b, string(have), "%s is old: run go test ./internal/store -update", name)
 	}
 }
+
+// deploy/kibana shows every class through the alias that every index has.
+func TestTheDataViewIsOverTheAlias(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "deploy", "kibana", "data-view.ndjson"))
+	require.NoError(t, err)
+	var view struct {
+		Type       string `json:"type"`
+		Attributes struct {
+			Title         string `json:"title"`
+			TimeFieldName string `json:"timeFieldName"`
+		} `json:"attributes"`
+	}
+	require.NoError(t, json.Unmarshal(b, &view))
+	assert.Equal(t, "index-pattern", view.Type)
+	assert.Equal(t, "date_nanos", mappedTypes(t)[view.Attributes.TimeFieldName])
+	templates, err := Templates(DefaultElasticsearch())
+	require.NoError(t, err)
+	for _, tpl := range templates {
+		if tpl.Kind == kindIndex && !strings.Contains(tpl.Name, "layout") {
+			assert.Contains(t, tpl.Body["template"].(object)["aliases"], view.Attributes.Title, tpl.Name)
+		}
+	}
+}
