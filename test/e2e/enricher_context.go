@@ -37,8 +37,6 @@ type contextCase struct {
 	services []string
 	// revision is the latest revision of its pod template, 0 when its kind has none.
 	revision int64
-	// log is part of what every crash of it must carry as its last lines.
-	log string
 }
 
 func template(name, mode string) string {
@@ -242,15 +240,47 @@ func (r *contextRun) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := started(ctx, producer, enricher); err != nil {
+	if err := errors.Join(started(ctx, producer), r.pods.start(ctx, r.Env)); err != nil {
 		return err
 	}
-	return r.pods.start(ctx, r.Env)
+	// One pod has crashed and runs again when the enricher starts: the log of that crash is the previous instance's.
+	if err := r.restarted(ctx, beforeTheStart); err != nil {
+		return err
+	}
+	return started(ctx, enricher)
+}
+
+// beforeTheStart is the case whose pod has crashed before the enricher starts.
+const beforeTheStart = "bare-pod"
+
+// restarted makes the pod of a case and waits until it has been restarted.
+func (r *contextRun) restarted(ctx context.Context, name string) error {
+	i := slices.IndexFunc(contextCases, func(c contextCase) bool { return c.name == name })
+	if err := r.apply(ctx, contextCases[i].manifest); err != nil {
+		return err
+	}
+	wait, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		p, err := r.client.CoreV1().Pods("shop").Get(wait, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if s := p.Status.ContainerStatuses; len(s) > 0 && s[0].RestartCount > 0 && s[0].State.Running != nil {
+			return nil
+		}
+		if err := pause(wait, 100*time.Millisecond); err != nil {
+			return fmt.Errorf("%s was not restarted: %w", name, err)
+		}
+	}
 }
 
 // drive makes the workloads and their troubles, and returns when every case has its documents.
 func (r *contextRun) drive(ctx context.Context) error {
 	for _, c := range contextCases {
+		if c.name == beforeTheStart {
+			continue
+		}
 		if err := r.apply(ctx, c.manifest); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
@@ -338,7 +368,8 @@ func (r *contextRun) ownByCustomKinds(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.apply(ctx, strings.Replace(pod("gang-0", "crash"), "metadata: {", "metadata: {"+direct+", ", 1))
+	gang := strings.NewReplacer("metadata: {name: custom-owner,", "metadata: {name: gang-0, "+direct+",").Replace(pod("custom-owner", "crash"))
+	return r.apply(ctx, gang)
 }
 
 // await reads the documents again and again until still says that nothing is missing.
