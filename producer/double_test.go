@@ -48,10 +48,10 @@ type apiServer struct {
 
 	// How the server behaves.
 	expiry expiryStyle
-	stall  bool // watches say nothing, but for their end
-	paged  bool // no streaming lists
-	json   bool // no protobuf
-	empty  bool // watches end at once, though nothing is forgotten
+	stall  bool              // watches say nothing, but for their end
+	paged  bool              // no streaming lists
+	json   bool              // no protobuf
+	empty  bool              // watches end at once, though nothing is forgotten
 	junk   map[uint64][]byte // by revision: what a watch sends in place of the object
 	closed chan struct{}
 }
@@ -372,8 +372,15 @@ func (a *apiServer) junkFor(rev uint64) []byte {
 }
 
 func (a *apiServer) negotiate(r *http.Request) runtime.SerializerInfo {
+	if a.json {
+		r = &http.Request{}
+	}
+	return negotiate(r)
+}
+
+func negotiate(r *http.Request) runtime.SerializerInfo {
 	media := runtime.ContentTypeJSON
-	if !a.json && strings.Contains(r.Header.Get("Accept"), runtime.ContentTypeProtobuf) {
+	if strings.Contains(r.Header.Get("Accept"), runtime.ContentTypeProtobuf) {
 		media = runtime.ContentTypeProtobuf
 	}
 	info, _ := runtime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), media)

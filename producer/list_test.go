@@ -29,7 +29,7 @@ func TestSorterKeepsTheLowestWithinItsBound(t *testing.T) {
 		s := &sorter{limit: limit}
 		for _, i := range order {
 			if rv := uint64(i + 1); rv > floor && s.wants(rv) {
-				s.add(rv, item(rv, size))
+				s.add(rv, &wireEvent{raw: item(rv, size)})
 			}
 			require.LessOrEqual(t, s.bytes, limit)
 			require.LessOrEqual(t, len(s.buffer), limit)
@@ -52,7 +52,7 @@ func TestSorterKeepsOneItemThatIsLargerThanItsBound(t *testing.T) {
 	s := &sorter{limit: 5}
 	for _, rv := range []uint64{3, 1, 2} {
 		if s.wants(rv) {
-			s.add(rv, item(rv, 100))
+			s.add(rv, &wireEvent{raw: item(rv, 100)})
 		}
 	}
 	var got []uint64
@@ -69,7 +69,8 @@ func TestSorterKeepsManyEventsInLittle(t *testing.T) {
 	for rv := range uint64(60_000) {
 		b := seeds[rv%uint64(len(seeds))]
 		raw += len(b)
-		s.add(rv+1, b)
+		e := scanEvent(b)
+		s.add(rv+1, &e)
 	}
 	s.spill()
 	require.Zero(t, s.cut)

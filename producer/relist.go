@@ -144,7 +144,7 @@ func (s *session) collect(ctx context.Context, exact uint64) (kept *sorter, list
 		if restored && wasObserved(e.happened(), s.cp.ObservedAt) {
 			return nil // it came back with the backup, and is in the topic under its first number
 		}
-		kept.add(rv, raw)
+		kept.add(rv, &e)
 		return nil
 	})
 	return kept, listed, l, err

@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"bytes"
 	"cmp"
 	"container/heap"
 	"encoding/binary"
@@ -21,6 +22,7 @@ type sorter struct {
 	items  []sorterItem
 	runs   [][]sorterBlock
 	bytes  int
+	packed []byte // scratch
 }
 
 type sorterItem struct {
@@ -36,6 +38,7 @@ type sorterBlock struct {
 
 const (
 	runBytes     = 4 << 20
+	firstRun     = 64 << 10 // what is allocated at once
 	blocksPerRun = 64
 )
 
@@ -44,16 +47,19 @@ func (s *sorter) run() int { return min(runBytes, s.limit) }
 // wants reports whether an item could be kept.
 func (s *sorter) wants(rv uint64) bool { return s.cut == 0 || rv < s.cut }
 
-// add copies raw.
-func (s *sorter) add(rv uint64, raw []byte) {
-	if len(s.buffer) > 0 && len(s.buffer)+len(raw) > s.run() {
+// add copies e.
+func (s *sorter) add(rv uint64, e *wireEvent) {
+	if len(s.buffer) > 0 && len(s.buffer)+len(e.raw) > s.run() {
 		s.spill()
 		if !s.wants(rv) {
 			return
 		}
 	}
+	if s.buffer == nil {
+		s.buffer = make([]byte, 0, min(s.run(), firstRun))
+	}
 	from := len(s.buffer)
-	s.buffer = append(s.buffer, raw...)
+	s.buffer = e.appendLean(s.buffer)
 	s.items = append(s.items, sorterItem{rv, uint32(from), uint32(len(s.buffer))}) //nolint:gosec // a run is small, an item below 4 GiB
 }
 
@@ -68,7 +74,8 @@ func (s *sorter) spill() {
 	var plain []byte
 	var first uint64
 	flush := func() {
-		run = append(run, sorterBlock{first, slices.Clip(s2.Encode(nil, plain))})
+		s.packed = s2.Encode(s.packed[:cap(s.packed)], plain)
+		run = append(run, sorterBlock{first, bytes.Clone(s.packed)})
 		s.bytes += len(run[len(run)-1].data)
 		plain = plain[:0]
 	}

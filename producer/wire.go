@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"time"
@@ -14,6 +15,9 @@ type wireEvent struct {
 	raw []byte
 	// plain: every field that is set is one of those below. An Event with others, such as labels, is decoded in full.
 	plain bool
+	// meta is the metadata, and managed the part of it that is managedFields, where they are.
+	meta    []byte
+	managed [2]int
 
 	name, generateName, namespace, selfLink, uid, rv []byte
 	generation                                       int64
@@ -100,6 +104,7 @@ func scanEvent(raw []byte) wireEvent {
 		seen |= 1 << field
 		switch field {
 		case 1:
+			e.meta = value
 			e.scanMeta(value)
 		case 2:
 			e.plain = e.involved.scan(value) && e.plain
@@ -145,11 +150,13 @@ func (e *wireEvent) scanMeta(b []byte) {
 	c := cursor{b: b}
 	var seen uint32
 	for {
+		from := len(b) - len(c.b)
 		field, kind, number, value, more := c.next()
 		if !more {
 			break
 		}
 		if field == fieldManagedFields && kind == wireBytes {
+			e.manages(from, len(b)-len(c.b))
 			continue
 		}
 		if field > 8 || (kind == wireVarint) != (field == 7) || seen&(1<<field) != 0 {
@@ -179,6 +186,30 @@ func (e *wireEvent) scanMeta(b []byte) {
 		}
 	}
 	e.plain = e.plain && !c.bad
+}
+
+// manages notes that a part of the metadata is managedFields. They are one piece, or none is noted.
+func (e *wireEvent) manages(from, to int) {
+	switch e.managed {
+	case [2]int{}:
+		e.managed = [2]int{from, to}
+	case [2]int{e.managed[0], from}:
+		e.managed[1] = to
+	}
+}
+
+// appendLean appends the Event's protobuf without managedFields, which are half of it. One that is not plain stays as it is.
+func (e *wireEvent) appendLean(b []byte) []byte {
+	rest, first := bytes.CutPrefix(e.raw, []byte{1<<3 | wireBytes})
+	if !e.plain || !first || e.managed[1] == 0 {
+		return append(b, e.raw...)
+	}
+	_, n := binary.Uvarint(rest)
+	b = append(b, 1<<3|wireBytes)
+	b = binary.AppendUvarint(b, uint64(len(e.meta)-(e.managed[1]-e.managed[0]))) //nolint:gosec // a part of the whole
+	b = append(b, e.meta[:e.managed[0]]...)
+	b = append(b, e.meta[e.managed[1]:]...)
+	return append(b, rest[n+len(e.meta):]...)
 }
 
 func (e *wireEvent) scanSource(b []byte) {

@@ -35,6 +35,11 @@ func requireSame(t *testing.T, raw []byte) (plain bool) {
 	got, gotErr := encodeWire(&e, testCluster, 3, noon)
 	require.Equal(t, wantErr == nil, gotErr == nil, "%v, %v", wantErr, gotErr)
 	if wantErr == nil {
+		lean := scanEvent(e.appendLean(nil))
+		require.True(t, lean.plain)
+		small, err := encodeWire(&lean, testCluster, 3, noon)
+		require.NoError(t, err)
+		require.Equal(t, string(want), string(small), "without managedFields it is the same")
 		require.Equal(t, string(want), string(got))
 		require.True(t, json.Valid(got))
 	}
@@ -136,6 +141,8 @@ func TestTheShortWayWritesWhatTheLongOneDoes(t *testing.T) {
 		}
 	}
 	require.Equal(t, len(seeds)-1, plain, "only labels take the long way")
+	e := scanEvent(seeds[1])
+	require.NotContains(t, string(e.appendLean(nil)), "f:a")
 }
 
 func FuzzWireEvent(f *testing.F) {
