@@ -4,9 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -19,59 +26,225 @@ import (
 )
 
 const (
-	indexerRecords = 60_000
-	indexerGroup   = "kubescribe-indexer"
+	indexerRecords = 100_000
+	indexerGroup   = "bench." + indexer.Group // a prefix other than the default is before groups, too
+	indexerRounds  = 6
 )
 
 var indexerStage = Stage{
 	Name:    "indexer",
 	Ceiling: "raw _bulk requests from memory with the same documents, ids, indices and mapping on the same engine, best of a sweep",
 	Unit:    "documents/s",
+	Bound:   0.85,
+	Limits:  map[string]float64{"cpu_us_per_document": 15, "rss_mib": 200},
 	Measure: measureIndexer,
 }
 
+// measureIndexer runs rounds of the real binary between the raw loaders, so that both meet the engine warm and cold alike. An index is
+// deleted once it is counted: what one round leaves to merge must not slow the next one down.
 func measureIndexer(ctx context.Context, e *Env) (Measured, error) {
+	x, err := e.prepareIndexer(ctx)
+	if err != nil {
+		return Measured{}, err
+	}
+	loaders := rawLoaders()
+	var m Measured
+	how, sweep := "", map[string]float64{}
+	cpu, rss := math.Inf(1), 0.0
+	for round := range indexerRounds {
+		for _, l := range loaders[round*len(loaders)/indexerRounds : (round+1)*len(loaders)/indexerRounds] {
+			rate, err := x.load(ctx, l)
+			if err != nil {
+				return Measured{}, err
+			}
+			e.logf("raw loader, %s: %.0f/s", l, rate)
+			sweep[l.String()] = math.Round(rate)
+			if rate > m.Ceiling {
+				m.Ceiling, how = rate, l.String()
+			}
+		}
+		r, err := x.run(ctx, round)
+		if err != nil {
+			return Measured{}, fmt.Errorf("indexer: %w", err)
+		}
+		e.logf("indexer: %.0f/s, %.1f µs of CPU a document, %.0f MiB", r.rate, r.cpu, r.rss)
+		m.Stage, cpu, rss = max(m.Stage, r.rate), min(cpu, r.cpu), max(rss, r.rss)
+	}
+	sqlite, err := loadSQLite(ctx, e.path("documents.sqlite"), x.docs[:20_000])
+	if err != nil {
+		return Measured{}, fmt.Errorf("SQLite: %w", err)
+	}
+	m.Records = len(x.docs)
+	m.Detail = map[string]any{
+		"bulk_best": how, "bulk_sweep": sweep, "cpu_us_per_document": round(cpu), "rss_mib": round(rss), "sqlite_documents_per_s": math.Round(sqlite),
+	}
+	return m, nil
+}
+
+// indexerBench is what the rounds and the raw loaders share.
+type indexerBench struct {
+	*Env
+	url    string
+	topic  string
+	docs   []*kgo.Record
+	binary string
+}
+
+func (e *Env) prepareIndexer(ctx context.Context) (*indexerBench, error) {
+	x := &indexerBench{Env: e, binary: e.path("kubescribe")}
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", x.binary, "./cmd/kubescribe").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("building the binary: %w: %s", err, out)
+	}
 	if err := e.startKafka(ctx); err != nil {
-		return Measured{}, err
+		return nil, err
 	}
-	url, err := e.startElasticsearch(ctx)
-	if err != nil {
-		return Measured{}, err
+	var err error
+	if x.url, err = e.startElasticsearch(ctx); err != nil {
+		return nil, err
 	}
-	docs, err := documents(indexerRecords)
-	if err != nil {
-		return Measured{}, err
+	if x.docs, err = documents(indexerRecords); err != nil {
+		return nil, err
 	}
 	t, err := e.topics(ctx, "bench.")
 	if err != nil {
-		return Measured{}, err
+		return nil, err
 	}
-	if err := e.fill(ctx, t.Enriched(cluster), docs); err != nil {
-		return Measured{}, err
+	x.topic = t.Enriched(cluster)
+	return x, e.fill(ctx, x.topic, x.docs)
+}
+
+// indexerRound are the figures of one run of the binary: documents a second, µs of CPU for each, and the most memory in MiB.
+type indexerRound struct{ rate, cpu, rss float64 }
+
+// run lets the binary read the topic from its start and write it under a prefix of the round's own. The clock runs from the moment at
+// which it has its partitions: how long a process and a group take to start is another figure. All of its CPU is counted.
+func (x *indexerBench) run(ctx context.Context, round int) (indexerRound, error) {
+	prefix := fmt.Sprintf("stage%d", round)
+	if err := errors.Join(x.forget(ctx, indexerGroup), setUp(ctx, x.url, prefix)); err != nil {
+		return indexerRound{}, err
 	}
-	ceiling, how, err := e.bestBulk(ctx, url, docs)
-	if err != nil {
-		return Measured{}, err
+	config := x.path(prefix + ".yaml")
+	if err := os.WriteFile(config, fmt.Appendf(nil, `
+log: {level: warn}
+http: {listen: "127.0.0.1:0"}
+kafka: {brokers: [%q], topic_prefix: bench.}
+elasticsearch: {addresses: [%q], index_prefix: %s}
+`, x.kafka.Bootstrap, x.url, prefix), 0o600); err != nil {
+		return indexerRound{}, err
 	}
-	rate, err := best(ctx, e, "indexer", len(docs), func(ctx context.Context, round int) (time.Duration, error) {
-		if err := e.forget(ctx, indexerGroup); err != nil {
-			return 0, err
+	cmd := exec.CommandContext(ctx, x.binary, "indexer", "--config", config)
+	cmd.Stdout, cmd.Stderr = x.log, x.log
+	rss, began := 0.0, time.Now()
+	joined := make(chan time.Duration, 1)
+	took, err := x.untilConsumed(ctx, indexerGroup, x.topic, func(ctx context.Context) error {
+		if err := cmd.Start(); err != nil {
+			return err
 		}
-		prefix := fmt.Sprintf("stage%d", round)
-		st, err := openStore(ctx, url, prefix)
-		if err != nil {
-			return 0, err
-		}
-		defer st.Close()
-		took, err := e.untilConsumed(ctx, indexerGroup, t.Enriched(cluster), func(ctx context.Context) error {
-			return indexer.Run(ctx, indexer.Default(), e.kafkaConfig("bench."), e.deps(), st)
+		stop := context.AfterFunc(ctx, func() {
+			rss = peakMemory(cmd.Process.Pid)
+			_ = cmd.Process.Signal(syscall.SIGTERM)
 		})
-		if err != nil {
+		defer stop()
+		if err := x.awaitMember(ctx, indexerGroup); err != nil {
+			return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+		}
+		joined <- time.Since(began)
+		return cmd.Wait()
+	})
+	if err != nil {
+		return indexerRound{}, err
+	}
+	n := float64(len(x.docs))
+	r := indexerRound{rate: n / (took - <-joined).Seconds(), rss: rss}
+	r.cpu = float64((cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Microseconds()) / n
+	return r, errors.Join(checkCount(ctx, x.url, prefix, len(x.docs)), drop(ctx, x.url, prefix))
+}
+
+// awaitMember returns when a group has its partitions.
+func (x *indexerBench) awaitMember(ctx context.Context, group string) error {
+	for {
+		groups, err := x.admin.DescribeGroups(ctx, group)
+		if err == nil && groups[group].State == "Stable" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+// peakMemory is the most that a process has had in memory, in MiB. What the kernel reports at its end is no use: it counts what this
+// process had when it started the other one.
+func peakMemory(pid int) float64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return math.Inf(1)
+	}
+	for line := range strings.Lines(string(status)) {
+		var kib float64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %f kB", &kib); n == 1 {
+			return kib / 1024
+		}
+	}
+	return math.Inf(1)
+}
+
+// rawLoader is one shape of a loader.
+type rawLoader struct{ batch, workers int }
+
+func (l rawLoader) String() string {
+	return fmt.Sprintf("%d documents a request, %d workers", l.batch, l.workers)
+}
+
+func rawLoaders() []rawLoader {
+	var all []rawLoader
+	for _, batch := range []int{500, 1000, 2000, 5000} {
+		for _, workers := range []int{1, 2, 4} {
+			all = append(all, rawLoader{batch, workers})
+		}
+	}
+	return all
+}
+
+// load is the rate of one raw loader.
+func (x *indexerBench) load(ctx context.Context, l rawLoader) (float64, error) {
+	prefix := fmt.Sprintf("raw-%d-%d", l.batch, l.workers)
+	if err := setUp(ctx, x.url, prefix); err != nil {
+		return 0, err
+	}
+	bodies, err := bulkBodies(x.docs, prefix, l.batch)
+	if err != nil {
+		return 0, err
+	}
+	took, err := loadBulk(ctx, x.url, bodies, l.workers)
+	if err != nil {
+		return 0, err
+	}
+	return float64(len(x.docs)) / took.Seconds(), errors.Join(checkCount(ctx, x.url, prefix, len(x.docs)), drop(ctx, x.url, prefix))
+}
+
+// loadSQLite is the rate of the embedded default's store in batches as the indexer gives them.
+func loadSQLite(ctx context.Context, path string, docs []*kgo.Record) (float64, error) {
+	st, err := store.OpenSQLite(ctx, path)
+	if err != nil {
+		return 0, err
+	}
+	defer st.Close()
+	items := make([]store.Item, len(docs))
+	for i, r := range docs {
+		if items[i], err = indexer.ItemOf(r); err != nil {
 			return 0, err
 		}
-		return took, checkCount(ctx, url, prefix, len(docs))
-	})
-	return Measured{Stage: rate, Ceiling: ceiling, Records: len(docs), Detail: map[string]any{"bulk_best": how}}, err
+	}
+	began := time.Now()
+	for part := range slices.Chunk(items, indexer.Default().FlushRecords) {
+		if _, err := st.Index(ctx, part); err != nil {
+			return 0, err
+		}
+	}
+	return float64(len(docs)) / time.Since(began).Seconds(), nil
 }
 
 func (e *Env) startElasticsearch(ctx context.Context) (string, error) {
@@ -86,13 +259,27 @@ func (e *Env) startElasticsearch(ctx context.Context) (string, error) {
 	return es.URL, nil
 }
 
-// openStore opens the engine under an index prefix of its own, with templates in place.
-func openStore(ctx context.Context, url, prefix string) (*store.Elasticsearch, error) {
+// setUp puts the templates of an index prefix in place.
+func setUp(ctx context.Context, url, prefix string) error {
 	st, err := store.OpenElasticsearch(storeConfig(url, prefix), (&Env{log: io.Discard}).deps())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return st, st.Setup(ctx)
+	return errors.Join(st.Setup(ctx), st.Close())
+}
+
+// drop deletes the indices of a prefix.
+func drop(ctx context.Context, url, prefix string) error {
+	var found map[string]any
+	if err := call(ctx, http.MethodGet, url+"/"+prefix+"-*/_alias", nil, &found); err != nil {
+		return err
+	}
+	for name := range found {
+		if err := call(ctx, http.MethodDelete, url+"/"+name, nil, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func storeConfig(url, prefix string) store.ElasticsearchConfig {
@@ -119,7 +306,11 @@ func checkCount(ctx context.Context, url, prefix string, n int) error {
 }
 
 func post(ctx context.Context, url string, body []byte, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	return call(ctx, http.MethodPost, url, body, into)
+}
+
+func call(ctx context.Context, method, url string, body []byte, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -140,38 +331,6 @@ func post(ctx context.Context, url string, body []byte, into any) error {
 		return nil
 	}
 	return json.Unmarshal(b, into)
-}
-
-// bestBulk sweeps batch sizes and workers of a raw loader.
-func (e *Env) bestBulk(ctx context.Context, url string, docs []*kgo.Record) (float64, string, error) {
-	top, how := 0.0, ""
-	for _, batch := range []int{500, 1000, 2000, 5000} {
-		for _, workers := range []int{1, 2, 4} {
-			prefix := fmt.Sprintf("raw-%d-%d", batch, workers)
-			st, err := openStore(ctx, url, prefix)
-			if err != nil {
-				return 0, "", err
-			}
-			_ = st.Close()
-			bodies, err := bulkBodies(docs, prefix, batch)
-			if err != nil {
-				return 0, "", err
-			}
-			took, err := loadBulk(ctx, url, bodies, workers)
-			if err != nil {
-				return 0, "", err
-			}
-			if err := checkCount(ctx, url, prefix, len(docs)); err != nil {
-				return 0, "", err
-			}
-			rate := float64(len(docs)) / took.Seconds()
-			e.logf("raw loader, %d documents a request, %d workers: %.0f/s", batch, workers, rate)
-			if rate > top {
-				top, how = rate, fmt.Sprintf("%d documents a request, %d workers", batch, workers)
-			}
-		}
-	}
-	return top, how, nil
 }
 
 // bulkBodies builds every request before the clock starts.

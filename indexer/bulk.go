@@ -94,10 +94,16 @@ func (x *indexer) once(ctx context.Context, entries []entry, b *bulk) (again []e
 		return entries, ""
 	}
 	now := x.now()
+	created, existed := 0, 0
 	for i, o := range out {
 		switch o.Verdict {
 		case store.Done:
-			x.done(o, entries[i], now)
+			if o.Existed {
+				existed++
+				continue
+			}
+			created++
+			x.m.latency.Observe(max(0, now.Sub(entries[i].item.Time).Seconds()))
 		case store.Retry:
 			again, reason = append(again, entries[i]), o.Reason
 		case store.Poison:
@@ -107,16 +113,9 @@ func (x *indexer) once(ctx context.Context, entries []entry, b *bulk) (again []e
 			b.err = &refusedDocument{o.Reason}
 		}
 	}
+	x.m.documents.WithLabelValues(outcomeCreated).Add(float64(created))
+	x.m.documents.WithLabelValues(outcomeExisted).Add(float64(existed))
 	return again, reason
-}
-
-func (x *indexer) done(o store.Outcome, e entry, now time.Time) {
-	if o.Existed {
-		x.m.documents.WithLabelValues(outcomeExisted).Inc()
-		return
-	}
-	x.m.documents.WithLabelValues(outcomeCreated).Inc()
-	x.m.latency.Observe(max(0, now.Sub(e.item.Time).Seconds()))
 }
 
 func result(err error) string {
