@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/labels"
-
 	"kubescribe/schemas"
 )
 
@@ -83,12 +81,13 @@ func (l *Live) addServices(ctx context.Context, o *Object, e *entry) {
 	if why != "" {
 		o.lack(factServices, why)
 	}
-	services.each(e.key.namespace, func(s *entry, exists bool) {
-		f := s.facts.(*serviceFacts)
-		if (exists || !lives) && len(f.selector) > 0 && labels.SelectorFromSet(f.selector).Matches(labels.Set(e.labels)) {
-			names[s.key.name] = true
-		}
-	})
+	for k, v := range e.labels {
+		services.each(labelKey(e.key.namespace, k, v), func(s *entry, exists bool) {
+			if (exists || !lives) && selects(s.facts.(*serviceFacts).selector, e.labels) {
+				names[s.key.name] = true
+			}
+		})
+	}
 	slicesOf, alsoWhy := l.ready(ctx, sliceResource)
 	if alsoWhy != "" && why == "" {
 		o.lack(factServices, alsoWhy)
@@ -99,6 +98,16 @@ func (l *Live) addServices(ctx context.Context, o *Object, e *entry) {
 	}
 	slices.Sort(o.Services)
 	o.Services = o.Services[:min(len(o.Services), maxServices)]
+}
+
+// selects reports whether labels have every pair of a selector.
+func selects(selector, labels map[string]string) bool {
+	for k, want := range selector {
+		if have, ok := labels[k]; !ok || have != want {
+			return false
+		}
+	}
+	return true
 }
 
 // The kinds whose revisions are ReplicaSets, and those whose revisions are ControllerRevisions.

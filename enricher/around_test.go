@@ -121,9 +121,10 @@ func shop() (pod *corev1.Pod, all []runtime.Object) {
 	}
 	selecting := &corev1.Service{ObjectMeta: om("by-selector", nil, ""), Spec: corev1.ServiceSpec{Selector: map[string]string{"app": "web"}}}
 	other := &corev1.Service{ObjectMeta: om("other", nil, ""), Spec: corev1.ServiceSpec{Selector: map[string]string{"app": "db"}}}
+	more := &corev1.Service{ObjectMeta: om("more-than-it-has", nil, ""), Spec: corev1.ServiceSpec{Selector: map[string]string{"app": "web", "b": "c"}}}
 	none := &corev1.Service{ObjectMeta: om("without-selector", nil, "")}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", UID: "shop-uid", Labels: map[string]string{"team": "checkout"}}}
-	return pod, []runtime.Object{&web, old, now, pod, node, selecting, other, none, ns, slice("by-hand", "1", pod.UID)}
+	return pod, []runtime.Object{&web, old, now, pod, node, selecting, other, more, none, ns, slice("by-hand", "1", pod.UID)}
 }
 
 func slice(service, name string, pods ...types.UID) *discoveryv1.EndpointSlice {

@@ -25,10 +25,30 @@ var unwatched = map[schema.GroupResource]bool{
 
 // indexKeys are the keys by which objects of a kind are found.
 var indexKeys = map[schema.GroupResource]func(*entry) string{
-	serviceResource.GroupResource():  func(e *entry) string { return e.key.namespace },
+	serviceResource.GroupResource():  selectorKey,
 	replicaSets.GroupResource():      ownerUID,
 	revisionResource.GroupResource(): ownerUID,
 }
+
+// selectorKey is one pair of a Service's selector, its longest: each pod that it selects has a label like it, and few others.
+func selectorKey(e *entry) string {
+	f, ok := e.facts.(*serviceFacts)
+	if !ok {
+		return ""
+	}
+	var key, value string
+	for k, v := range f.selector {
+		if n, most := len(k)+len(v), len(key)+len(value); n > most || n == most && k > key {
+			key, value = k, v
+		}
+	}
+	if key == "" {
+		return ""
+	}
+	return labelKey(e.key.namespace, key, value)
+}
+
+func labelKey(namespace, key, value string) string { return namespace + "/" + key + "=" + value }
 
 func ownerUID(e *entry) string {
 	if e.owner == nil {
