@@ -283,6 +283,8 @@ func searching(t *testing.T, open func(t *testing.T) opened) {
 		})
 	}
 
+	t.Run("expressions", func(t *testing.T) { expressions(t, s, docs) })
+
 	t.Run("a hit is the document as it was", func(t *testing.T) {
 		byID := map[string]store.Item{}
 		for _, it := range items {
@@ -395,6 +397,11 @@ func searchable() []*schemas.Document {
 		d.Event.Action = reasons[n%4]
 		d.Orchestrator.Resource.Type = kinds[n%3]
 		d.Orchestrator.Cluster.Name = fmt.Sprintf("c%d", n%2)
+		d.Kubernetes.Labels = map[string]string{"app": fmt.Sprintf("app-%d", n%4), "app.kubernetes.io/name": "web"}
+		d.Kubernetes.Event.Count = int64(n % 9)
+		if n%7 == 0 {
+			d.Kubernetes.Labels["team"] = "a*b?[c]"
+		}
 		if n%5 == 0 {
 			d.Kubernetes.Namespace, d.Service, d.Kubescribe.Workload, d.Kubernetes.Event, d.Kubernetes.Node = "", nil, nil, nil, nil
 			d.Kubescribe.Type = schemas.TypeGap

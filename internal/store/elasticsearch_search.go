@@ -135,6 +135,9 @@ func (q Query) elastic() object {
 	if q.Text != "" {
 		filters = append(filters, object{"match": object{"message": object{"query": q.Text, "operator": "and"}}})
 	}
+	if !q.Where.IsZero() {
+		filters = append(filters, q.Where.root.elastic())
+	}
 	return object{"bool": object{"filter": filters}}
 }
 

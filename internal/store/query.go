@@ -27,6 +27,8 @@ type Query struct {
 	Filters []Filter
 	// Text is free text: the message must have all of its words, in any order and in upper or lower case.
 	Text string
+	// Where must hold, too.
+	Where Expression
 	// Limit is the greatest number of hits of a page: 1 to MaxLimit; 0 is DefaultLimit.
 	Limit int
 	// After is the Next of the page before.

@@ -91,6 +91,10 @@ func (q Query) where() (where []string, args []any) {
 		where = append(where, "seq IN (SELECT rowid FROM messages WHERE messages MATCH ?)")
 		args = append(args, match(q.Text))
 	}
+	if !q.Where.IsZero() {
+		text, more := q.Where.root.sqlite()
+		where, args = append(where, text), append(args, more...)
+	}
 	return where, args
 }
 
