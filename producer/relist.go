@@ -177,6 +177,7 @@ func (s *session) restoreCounts(ctx context.Context) error {
 		return nil
 	})
 	if err != nil && classify(err) == expired {
+		s.doubtful = true
 		s.d.Log.Info("the API server has forgotten the checkpoint's list: occurrences are unknown until the next revision of each event", "rv", s.rv)
 		return nil
 	}

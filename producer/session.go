@@ -96,6 +96,8 @@ type session struct {
 	encoder *encoder
 	counts  counts
 	letters map[[sha256.Size]byte]bool // what went to the dead letter in this session
+	// doubtful: the next watch may well be refused after it was accepted.
+	doubtful bool
 
 	cp schemas.Checkpoint // but for RV, covers everything that out was given
 	rv uint64             // the checkpoint's RV
@@ -159,6 +161,7 @@ func (s *session) run(ctx context.Context, cp *schemas.Checkpoint) error {
 		if delivered {
 			failures.reset()
 		}
+		s.doubtful = end == endFailed || end == endEmpty
 		if end != endEmpty {
 			empties, stubborn = 0, 0
 		}

@@ -42,7 +42,7 @@ type follower struct {
 	w         *eventWatch
 	state     quiet
 	owed      uint64  // in state owing: the newest resourceVersion of the list
-	proven    listing // in state surveyed: the list
+	shown     listing // in state surveyed: the list
 	timer     *time.Timer
 	delivered bool
 }
@@ -57,8 +57,12 @@ func (s *session) follow(ctx context.Context) (end ending, delivered bool, err e
 		}
 		return endFailed, false, err
 	}
-	s.ready.at("")
 	f := &follower{session: s, w: w, timer: time.NewTimer(s.cfg.Silence)}
+	if s.doubtful {
+		f.timer.Reset(s.settle) // the server says yes first and that the resourceVersion is too old afterwards
+	} else {
+		s.ready.at("")
+	}
 	defer func() { f.w.Stop() }()
 	defer f.timer.Stop()
 	end, err = f.loop(ctx)
@@ -111,6 +115,7 @@ func (f *follower) takeAll(ctx context.Context, frames []frame) (ending, error) 
 			return end, err
 		}
 	}
+	f.proven()
 	if f.rv > before {
 		f.heard()
 	}
@@ -200,11 +205,17 @@ func (f *follower) survey(ctx context.Context) (ending, error) {
 		f.owed = newest
 		f.expect(owing, f.settle)
 	default:
-		f.proven = l
+		f.shown = l
 		f.expect(surveyed, f.settle)
 	}
-	f.ready.at("")
+	f.proven()
 	return "", nil
+}
+
+// proven notes that the watch is open.
+func (f *follower) proven() {
+	f.doubtful = false
+	f.ready.at("")
 }
 
 // renew opens a watch beside the silent one and lets it take over once it proves to be open, so that a connection that died
@@ -212,7 +223,7 @@ func (f *follower) survey(ctx context.Context) (ending, error) {
 // created and deleted meanwhile; if the server has forgotten the checkpoint, at the list. If neither can be had, the old one, which
 // compaction doesn't touch, stays. Either way the checkpoint moves up to the list, and no gap comes of silence.
 func (f *follower) renew(ctx context.Context) (ending, error) {
-	for _, from := range []uint64{f.rv, f.proven.rv} {
+	for _, from := range []uint64{f.rv, f.shown.rv} {
 		w, err := f.api.watch(ctx, from)
 		if err != nil {
 			continue
@@ -230,7 +241,7 @@ func (f *follower) renew(ctx context.Context) (ending, error) {
 		}
 		break
 	}
-	f.advance(f.proven.rv, f.proven.askedAt)
+	f.advance(f.shown.rv, f.shown.askedAt)
 	f.out.moved()
 	f.expect(listening, f.cfg.Silence)
 	if err := f.out.flush(ctx); err != nil {
