@@ -50,7 +50,7 @@ func newRoot(con console) (root *cobra.Command, ran *bool) {
 		c.GroupID = groupServices
 		root.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{newLocal(con), newCapture(con), newTopics(con), newVerify(con), newDeadletter(con), newReindex(con), newRules(con), newVersion(con)} {
+	for _, c := range []*cobra.Command{newLocal(con), newCapture(con), newQuery(con), newTimeline(con), newTail(con), newTopics(con), newVerify(con), newDeadletter(con), newReindex(con), newRules(con), newVersion(con)} {
 		c.GroupID = groupTools
 		root.AddCommand(c)
 	}
