@@ -54,6 +54,7 @@ func runConsumer(ctx context.Context, cfg Config, d Deps, o ConsumerOptions, h H
 	opts = append(
 		opts,
 		kgo.DisableAutoCommit(),
+		kgo.FetchMaxPartitionBytes(int32(o.MaxFetchBytes)), //nolint:gosec // a few MiB
 		// Between a poll and its dispatch no partition may change hands: a stale batch would be committed over a gap.
 		kgo.BlockRebalanceOnPoll(),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, m map[string][]int32) {

@@ -47,8 +47,11 @@ type ConsumerOptions struct {
 	MaxBatchRecords, MaxBatchBytes int
 	// MaxBufferedBytes is what may wait over all partitions before only those are fetched that hold nothing; a single partition
 	// stops at twice MaxBatchBytes. Beyond the bound there can be two fetches of each broker (8 MiB each, compressed) and, of
-	// each partition that held nothing, one fetch (1 MiB or one producer's batch, at most 4 MiB, compressed). Default 64 MiB.
+	// each partition that held nothing, one fetch (MaxFetchBytes or one producer's batch, at most 4 MiB, compressed). Default 64 MiB.
 	MaxBufferedBytes int
+	// MaxFetchBytes is how much one fetch may bring of a partition, as the producer compressed it; a single larger batch comes whole.
+	// Default 1 MiB.
+	MaxFetchBytes int
 	// Concurrency is how many handlers may run at once. A batch that waits for its retry does not count. Default 16.
 	Concurrency int
 	// ShutdownTimeout is how long the batches in hand may take after ctx is done. Default 20 s.
@@ -70,6 +73,7 @@ func (o ConsumerOptions) withDefaults() (ConsumerOptions, error) {
 	setDefault(&o.MaxBatchRecords, 1000)
 	setDefault(&o.MaxBatchBytes, 4<<20)
 	setDefault(&o.MaxBufferedBytes, 64<<20)
+	setDefault(&o.MaxFetchBytes, fetchPartitionBytes)
 	setDefault(&o.Concurrency, 16)
 	setDefault(&o.ShutdownTimeout, 20*time.Second)
 	return o, errors.Join(errs...)
@@ -95,6 +99,9 @@ func checkSubscription(group string, topics []string, pattern string) error {
 	return errors.Join(errs...)
 }
 
+// fetchPartitionBytes is what a fetch may bring of one partition.
+const fetchPartitionBytes = 1 << 20
+
 // subscribe are the client options of a group's member.
 func subscribe(group, instance string, topics []string, pattern string) []kgo.Opt {
 	opts := []kgo.Opt{
@@ -105,7 +112,7 @@ func subscribe(group, instance string, topics []string, pattern string) []kgo.Op
 		// A paused partition that is resumed waits for the fetch in flight: keep that short.
 		kgo.FetchMaxWait(500 * time.Millisecond),
 		kgo.FetchMaxBytes(8 << 20),
-		kgo.FetchMaxPartitionBytes(1 << 20),
+		kgo.FetchMaxPartitionBytes(fetchPartitionBytes),
 	}
 	if instance != "" {
 		opts = append(opts, kgo.InstanceID(instance))
