@@ -28,7 +28,7 @@ type Config struct {
 
 // Default suits an engine of any size: requests of a few MiB, some at once.
 func Default() Config {
-	return Config{Group: Group, FlushBytes: 5 << 20, FlushRecords: 5000, BulkRequests: 4, ShutdownTimeout: 20 * time.Second}
+	return Config{Group: Group, FlushBytes: 4 << 20, FlushRecords: 5000, BulkRequests: 4, ShutdownTimeout: 20 * time.Second}
 }
 
 // Validate reports every problem at once.

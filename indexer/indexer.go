@@ -40,8 +40,11 @@ func Run(ctx context.Context, cfg Config, k stream.Config, d stream.Deps, st sto
 		// Enough for two requests at once out of one partition.
 		MaxBatchRecords: 2 * cfg.FlushRecords,
 		MaxBatchBytes:   2 * cfg.FlushBytes,
-		ShutdownTimeout: cfg.ShutdownTimeout,
-		DeadLetter:      func(r *kgo.Record) string { return topics.DeadLetter(topics.ClusterOf(r.Topic)) },
+		// As much as is on its way, and as much again that waits; small fetches, because documents grow to six times as much.
+		MaxBufferedBytes: 2 * cfg.BulkRequests * cfg.FlushBytes,
+		MaxFetchBytes:    256 << 10,
+		ShutdownTimeout:  cfg.ShutdownTimeout,
+		DeadLetter:       func(r *kgo.Record) string { return topics.DeadLetter(topics.ClusterOf(r.Topic)) },
 		Assigned: func(context.Context, string, int32) (stream.Handler, error) {
 			return (&assignment{indexer: x}).handle, nil
 		},

@@ -95,7 +95,12 @@ func (e *Elasticsearch) store(ctx context.Context, b *bulk, at []int) error {
 
 func (e *Elasticsearch) post(ctx context.Context, b *bulk, at []int) (answer, error) {
 	buf := e.bulks.Get().(*requestBuffer)
+	size := 0
+	for _, i := range at {
+		size += len(b.bodies[i]) + len(b.items[i].ID) + len(e.cfg.IndexPrefix) + actionBytes
+	}
 	buf.plain.Reset()
+	buf.plain.Grow(size)
 	var name indexName
 	for _, i := range at {
 		if err := appendCreate(&buf.plain, name.of(e, b.items[i]), b.items[i].ID, b.bodies[i]); err != nil {
@@ -160,6 +165,9 @@ func (n *indexName) of(e *Elasticsearch, it Item) string {
 	}
 	return n.name
 }
+
+// actionBytes is about what an action adds to a document beside its id and the prefix of its index.
+const actionBytes = 80
 
 // appendCreate writes one action and its document.
 func appendCreate(buf *bytes.Buffer, index, id string, body []byte) error {

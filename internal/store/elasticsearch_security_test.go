@@ -31,6 +31,8 @@ kubescribe_indexer:
   indices: [{names: ['kubescribe-*'], privileges: [create_doc, auto_configure, view_index_metadata]}]
 kubescribe_explorer:
   indices: [{names: ['kubescribe-*'], privileges: [read, view_index_metadata]}]
+only_write:
+  indices: [{names: ['theirs-*'], privileges: [create_doc, auto_configure]}]
 kubescribe_setup:
   cluster: [manage_ilm, manage_index_templates]
   indices: [{names: ['kubescribe-*'], privileges: [create_index, manage, view_index_metadata]}]
@@ -49,6 +51,7 @@ func startStock(t *testing.T) *stock {
 	server, err := stack.StartStockElasticsearch(t.Context(), roles, "kubescribe_indexer",
 		stack.StockUser{Name: "indexer", Password: "indexer-secret", Role: "kubescribe_indexer"},
 		stack.StockUser{Name: "explorer", Password: "explorer-secret", Role: "kubescribe_explorer"},
+		stack.StockUser{Name: "writer", Password: "writer-secret", Role: "only_write"},
 		stack.StockUser{Name: "setup", Password: "setup-secret", Role: "kubescribe_setup"},
 		stack.StockUser{Name: "elastic/fleet-server", Password: "token-secret"})
 	require.NoError(t, err)
@@ -180,6 +183,13 @@ func TestSecurityOfTheStockServer(t *testing.T) {
 		}, 30*time.Second, 100*time.Millisecond)
 		_, err := st.Index(t.Context(), []store.Item{storetest.Item(storetest.Document(1, origin))})
 		refused(t, err, "403")
+	})
+	t.Run("who owns the templates may have a user that can only write", func(t *testing.T) {
+		st := s.open(t, func(c *store.ElasticsearchConfig) { as("writer")(c); c.Manage, c.IndexPrefix = false, "theirs" })
+		require.NoError(t, st.Setup(t.Context()))
+		out, err := st.Index(t.Context(), []store.Item{storetest.Item(storetest.Document(1, origin))})
+		require.NoError(t, err)
+		assert.Equal(t, []store.Outcome{{Verdict: store.Done}}, out)
 	})
 	for name, c := range map[string]struct {
 		why    string

@@ -46,7 +46,7 @@ type SetupOptions struct {
 // that somebody has set up. Nothing is created where elasticsearch.manage is false.
 func (e *Elasticsearch) Setup(ctx context.Context) error {
 	l, err := e.readLayout(ctx)
-	if err != nil && (e.cfg.Manage || !forbidden(err)) {
+	if err != nil {
 		return fmt.Errorf("setting up Elasticsearch: %w", err)
 	}
 	if !e.cfg.Manage {

@@ -34,6 +34,7 @@ func openElasticsearch(t *testing.T, url string) opened {
 		for _, index := range indices(t, url, cfg.IndexPrefix) {
 			request(t, http.MethodDelete, url+"/"+index, "")
 		}
+		request(t, http.MethodDelete, url+"/"+cfg.IndexPrefix+"-layout", "")
 		require.NoError(t, s.Close())
 	})
 	refresh := func(t *testing.T) { request(t, http.MethodPost, url+"/"+cfg.IndexPrefix+"-*/_refresh", "") }

@@ -56,8 +56,8 @@ func (e *Elasticsearch) follow(ctx context.Context) error {
 	return nil
 }
 
-// readLayout asks the engine for the layout. There is none before the first setup, and none of our making where somebody owns the
-// templates: the configuration holds then.
+// readLayout asks the engine for the layout. There is none before the first setup, and perhaps none that this user may see where
+// somebody owns the templates: the configuration holds then.
 func (e *Elasticsearch) readLayout(ctx context.Context) (layout, error) {
 	doing := "reading the layout in " + e.layoutName()
 	l := layout{schedule: schedule{{Period: e.cfg.Period}}, read: e.now()}
@@ -65,7 +65,7 @@ func (e *Elasticsearch) readLayout(ctx context.Context) (layout, error) {
 	if err != nil {
 		return l, fmt.Errorf("%s: %w", doing, err)
 	}
-	if a.status == http.StatusNotFound {
+	if a.status == http.StatusNotFound || a.status == http.StatusForbidden && !e.cfg.Manage {
 		e.layout.Store(&l)
 		return l, nil
 	}
