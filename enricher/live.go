@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -48,6 +49,7 @@ type Live struct {
 	kinds   *kinds
 	watches *watches
 	fetcher *fetcher
+	begin   sync.Once
 	logs    *crashlog.Collector // nil when no logs are read
 }
 
@@ -122,6 +124,7 @@ func (l *Live) OnPod(fn func(*corev1.Pod), gone func(uid string)) {
 
 // Lookup implements Objects. Objects in the caches are answered without waiting.
 func (l *Live) Lookup(ctx context.Context, ref schemas.Subject, seen time.Time) Object {
+	l.begin.Do(l.watchAround)
 	o := Object{Status: schemas.EnrichmentComplete}
 	e, reason := l.find(ctx, ref, seen)
 	if reason != "" {
@@ -149,6 +152,15 @@ func (l *Live) Lookup(ctx context.Context, ref schemas.Subject, seen time.Time) 
 	l.addServices(ctx, &o, self)
 	l.addRollout(ctx, &o, ref, self, owners)
 	return o
+}
+
+// watchAround begins to watch what every pod needs, so that these caches fill side by side.
+func (l *Live) watchAround() {
+	for _, r := range []resource{podResource, namespaceResource, nodeResource, serviceResource, sliceResource, replicaSets, revisionResource} {
+		if l.whole(r) || r == namespaceResource && l.whole(podResource) {
+			l.watches.of(r)
+		}
+	}
 }
 
 // chain adds the owners of e, and returns what is known of them.
