@@ -2,8 +2,8 @@
 // Observation in the topic events.<cluster>. Run watches a live cluster; Replay plays a recording through the same
 // conversion and the same transactions.
 //
-// It is not an informer and keeps no objects: memory holds the batch that is about to be written, and, while a list is
-// emitted, at most list_buffer_bytes of encoded records. It enriches nothing and filters nothing.
+// It is not an informer and keeps no objects: memory holds the batch that is about to be written, a count of each live Event, and,
+// while a list is read, at most list_buffer_bytes of it, compressed (sorter.go). It enriches nothing and filters nothing.
 //
 // # What it guarantees
 //
@@ -24,6 +24,21 @@
 // to the list's resourceVersion, so that an idle cluster does not grow too old to resume. It never emits from such a list: what is
 // newer must come through a watch, which shows every revision and not only the last. resourceVersions are compared as numbers,
 // within Events only.
+//
+// A list is streamed (WatchList) where the server can do that, and read in pages where not.
+//
+// # Occurrences
+//
+// An Event's own count says how often it happened in all; the observation says how often since the previous revision. Counts are restored
+// at a start by a list at exactly the checkpoint's resourceVersion. What a start after an expiry, a restored etcd and, for Events that
+// have happened more than once, the very first list show is of unknown occurrences: nobody guesses.
+//
+// # From the wire
+//
+// Events are read from their protobuf and written as JSON in one step (wire.go, wire_json.go), byte for byte what client-go's decoder
+// and encoding/json would make of them; whatever has unusual fields goes that long way. What neither can read goes to the dead letter
+// with the transaction that passes over it, and holds up nothing. A stream whose frames can't be told apart is a broken connection, and
+// is retried.
 //
 // # Payload
 //
