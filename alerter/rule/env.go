@@ -25,7 +25,8 @@ type Env struct {
 	// Reason is the Event's reason, or a container's, like "OOMKilled".
 	Reason string `expr:"reason"`
 	// Type is "Normal" or "Warning"; other facts have the one that fits their level.
-	Type    string `expr:"type"`
+	Type string `expr:"type"`
+	// Message is what was said.
 	Message string `expr:"message"`
 	// MessageHash is equal for messages that differ only in durations, hashes, numbers and addresses.
 	MessageHash string `expr:"message_hash"`
@@ -42,10 +43,13 @@ type Env struct {
 	Workload Object `expr:"workload"`
 	// Owners is the chain of controllers, nearest first.
 	Owners    []Object `expr:"owners"`
-	Service   string   `expr:"service"`
-	Node      string   `expr:"node"`
-	Container string   `expr:"container"`
-	Image     string   `expr:"image"`
+	// Service is the service's name by the configured labels, or of a Service that selects the pod.
+	Service string `expr:"service"`
+	// Node is the node's name: of the pod, or of what reported it.
+	Node string `expr:"node"`
+	// Container is the container's name, Image its image.
+	Container string `expr:"container"`
+	Image     string `expr:"image"`
 	// Labels and Annotations are those of the involved object; labels["x"] is "" when there is no label x.
 	Labels      map[string]string `expr:"labels"`
 	Annotations map[string]string `expr:"annotations"`
@@ -68,11 +72,13 @@ type Env struct {
 // Rollout says how long before the event the workload's pod template was changed.
 type Rollout struct {
 	// Known is false when there is none, or when it could not be found out.
-	Known    bool `expr:"known"`
-	Revision int  `expr:"revision"`
+	Known bool `expr:"known"`
+	// Revision is its number.
+	Revision int `expr:"revision"`
 	// PodRevision is the revision of the involved pod, when it is an older one; else 0.
-	PodRevision int           `expr:"pod_revision"`
-	Age         time.Duration `expr:"age"`
+	PodRevision int `expr:"pod_revision"`
+	// Age is how long before the event it was.
+	Age time.Duration `expr:"age"`
 	// Images are those of the revision's containers, PreviousImages those of the revision before.
 	Images         []string `expr:"images"`
 	PreviousImages []string `expr:"previous_images"`
@@ -80,6 +86,7 @@ type Rollout struct {
 
 // Object names a Kubernetes object.
 type Object struct {
+	// Kind and Name are as in its manifest.
 	Kind string `expr:"kind"`
 	Name string `expr:"name"`
 }
@@ -95,11 +102,12 @@ func (o Object) String() string {
 // Gap is a stretch of time in which revisions may have been missed.
 type Gap struct {
 	// Certainty is "possible" or "certain", Cause "expired" or "regression", Source like "events".
-	Certainty string    `expr:"certainty"`
-	Cause     string    `expr:"cause"`
-	Source    string    `expr:"source"`
-	From      time.Time `expr:"from"`
-	To        time.Time `expr:"to"`
+	Certainty string `expr:"certainty"`
+	Cause     string `expr:"cause"`
+	Source    string `expr:"source"`
+	// From and To are the times between which revisions may be missing.
+	From time.Time `expr:"from"`
+	To   time.Time `expr:"to"`
 }
 
 // NewEnv is the view of d. It shares d's maps.
