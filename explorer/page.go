@@ -27,7 +27,7 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 <li><a href="/healthz">health</a></li>
 </ul>
 <h2>Parameters</h2>
-<p>q, from, to (RFC 3339, or how long ago: 90m, 7d), limit (at most {{.Limit}}), after (the next of a page), and the fields to filter on; a field that is given twice matches either value:</p>
+<p>where (an expression of the query language, as <code>kubescribe query --help</code> has it, such as <code>type:Warning and not reason:BackOff</code>), q, from, to (RFC 3339, or how long ago: 90m, 7d), limit (at most {{.Limit}}), after (the next of a page), and the fields to filter on; a field that is given twice matches either value:</p>
 <dl>
 {{range .Fields}}<dt><code>{{.Name}}</code></dt><dd>{{.Help}}: <code>{{.Path}}</code></dd>
 {{end}}</dl>

@@ -31,6 +31,13 @@ func parseQuery(params url.Values, now time.Time) (store.Query, error) {
 		switch name {
 		case "q":
 			q.Text = values[0]
+		case "where":
+			e, err := store.ParseExpression(values[0], now)
+			if err != nil {
+				bad(name, err.Error())
+				continue
+			}
+			q.Where = e
 		case "after":
 			q.After = values[0]
 		case "limit":

@@ -38,12 +38,24 @@ func TestParseQuery(t *testing.T) {
 	}
 }
 
+func TestParseQueryReadsAnExpression(t *testing.T) {
+	q, err := parseQuery(url.Values{"where": {"type:Warning and time > now-1h"}, "q": {"x"}}, now)
+	require.NoError(t, err)
+	assert.Equal(t, `(type:(Warning) and time > "2026-06-18T11:00:00Z")`, q.Where.String())
+	_, err = parseQuery(url.Values{"where": {"nope:1"}}, now)
+	fields, ok := problems(err)
+	require.True(t, ok)
+	assert.Contains(t, fields["where"], "column 1: there is no field nope")
+}
+
 func TestParseQueryNamesEveryProblem(t *testing.T) {
 	for raw, want := range map[string][]string{
 		"limit=0":                           {"limit"},
 		"limit=x":                           {"limit"},
 		"limit=1001":                        {"limit"},
 		"limit=1&limit=2":                   {"limit"},
+		"where=a and&limit=0":               {"limit", "where"},
+		"where=a&where=b":                   {"where"},
 		"from=yesterday&to=-1h&q=%2C":       {"from", "to", "q"},
 		"from=1h&to=2h":                     {"from"},
 		"from=9999999999999999d":            {"from"},
