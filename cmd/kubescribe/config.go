@@ -22,6 +22,8 @@ type config struct {
 	// Cluster is the name of the cluster that producer and enricher work beside. It is part of topic names: lower-case
 	// letters, digits and '-'.
 	Cluster string `koanf:"cluster"`
+	// Clusters are several clusters for one producer process, in place of Cluster. Their health and metrics carry the name.
+	Clusters []clusterConfig `koanf:"clusters"`
 	// ShutdownTimeout bounds the time between the signal to stop and the end of the process. Keep it below the pod's
 	// terminationGracePeriodSeconds.
 	ShutdownTimeout time.Duration             `koanf:"shutdown_timeout"`

@@ -22,20 +22,29 @@ It also writes down each container that ended abnormally or cannot start (OOMKil
 once: Kubernetes writes no Event for some of these.
 
 It needs: get on the namespace kube-system, list and watch on events and pods (without pods: producer.containers.enabled:
-false), and get, create and update on leases in its own namespace.`,
+false), and get, create and update on leases in its own namespace.
+
+One process can watch several clusters: list them under clusters, each with its name and the context of a kubeconfig.`,
 			Example: "  kubescribe producer --config kubescribe.yaml\n  kubescribe producer --cluster shop --brokers kafka:9092 --kubeconfig ~/.kube/config",
 		},
 		flags: kubernetesFlags,
 		validate: func(c *config) error {
-			return errors.Join(c.validateCluster(), c.Producer.Validate())
+			return errors.Join(c.validateClusters(), c.Producer.Validate())
 		},
-		access: func(c *config) []stream.Access { return c.producerAccess(c.Cluster) },
-		run: func(ctx context.Context, c *config, d stream.Deps) error {
-			rc, err := c.Kubernetes.rest()
-			if err != nil {
-				return err
+		access: func(c *config) (all []stream.Access) {
+			for _, name := range c.clusterNames() {
+				all = append(all, c.producerAccess(name)...)
 			}
-			return producer.Run(ctx, c.Producer, c.Cluster, c.Kafka, d, rc)
+			return all
+		},
+		run: func(ctx context.Context, c *config, d stream.Deps) error {
+			return c.eachCluster(ctx, d, func(ctx context.Context, name string, k kubernetesConfig, d stream.Deps) error {
+				rc, err := k.rest()
+				if err != nil {
+					return err
+				}
+				return producer.Run(ctx, c.Producer, name, c.Kafka, d, rc)
+			})
 		},
 	}.command(con)
 }

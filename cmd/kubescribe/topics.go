@@ -182,6 +182,10 @@ func (s *settings) loadClusters(cmd *cobra.Command) (*config, []string, error) {
 			}
 			clusters = append(clusters, name)
 		}
+		if len(clusters) == 0 && len(c.Clusters) > 0 {
+			errs = append(errs, c.validateClusters())
+			clusters = c.clusterNames()
+		}
 		return errors.Join(errs...)
 	})
 	return c, clusters, err
