@@ -42,7 +42,7 @@ type Env struct {
 	// Workload is the top of the owner chain. Without enrichment (a recording) it is the involved object itself.
 	Workload Object `expr:"workload"`
 	// Owners is the chain of controllers, nearest first.
-	Owners    []Object `expr:"owners"`
+	Owners []Object `expr:"owners"`
 	// Service is the service's name by the configured labels, or of a Service that selects the pod.
 	Service string `expr:"service"`
 	// Node is the node's name: of the pod, or of what reported it.
