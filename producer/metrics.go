@@ -15,6 +15,7 @@ type metrics struct {
 	skipped      prometheus.Counter
 	shortened    prometheus.Counter
 	unreadable   prometheus.Counter
+	watchEvents  *prometheus.CounterVec
 	lists        *prometheus.CounterVec
 	watches      *prometheus.CounterVec
 	gaps         *prometheus.CounterVec
@@ -52,6 +53,8 @@ func newMetrics(process prometheus.Registerer, source schemas.Source) *metrics {
 		skipped:      counter("skipped_total", "Revisions that the API server showed again although they are covered by the checkpoint."),
 		shortened:    counter("shortened_total", "Events whose record would have been larger than 3 MiB and lost text."),
 		unreadable:   counter("unreadable_total", "Events of the API server that could not be read and went to the dead letter."),
+		watchEvents: counters("watch_events_total",
+			"What the watch of Events showed, by type: added, modified, deleted or bookmark.", "type"),
 		lists: counters("lists_total",
 			"Lists, by cause: first, resumed, expired, regression, or silence (which emits nothing).", "cause"),
 		watches: counters("watches_total",

@@ -3,6 +3,7 @@ package producer
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/watch"
@@ -110,7 +111,16 @@ func (f *follower) loop(ctx context.Context) (ending, error) {
 func (f *follower) takeAll(ctx context.Context, frames []frame) (ending, error) {
 	now := f.d.Now()
 	before := f.rv
+	shown := map[watch.EventType]int{}
+	defer func() {
+		for kind, n := range shown {
+			f.m.watchEvents.WithLabelValues(strings.ToLower(string(kind))).Add(float64(n))
+		}
+	}()
 	for i := range frames {
+		if frames[i].bad == nil && frames[i].kind != watch.Error {
+			shown[frames[i].kind]++
+		}
 		if end, err := f.take(ctx, &frames[i], now); end != "" {
 			return end, err
 		}

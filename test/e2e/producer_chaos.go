@@ -228,6 +228,7 @@ func (c *chaos) check(ctx context.Context) (Figures, error) {
 		{"disordered", v.disordered},
 		{"superseded", len(v.superseded)},
 		{"gaps", len(v.gaps)},
+		{"miscounted", v.miscounted},
 		{"expired", v.deleted},
 		{"failover_s", c.failover.Seconds()},
 	}
@@ -242,6 +243,7 @@ func (c *chaos) check(ctx context.Context) (Figures, error) {
 	must(len(v.lost) == 0, "%d revisions are lost: %.5q", len(v.lost), v.lost[:min(5, len(v.lost))])
 	must(v.duplicated == 0, "%d revisions are there twice, or were never written", v.duplicated)
 	must(v.disordered == 0, "%d revisions of an Event came after a later one", v.disordered)
+	must(v.miscounted == 0, "%d revisions with wrong occurrences, or unknown ones without a gap", v.miscounted)
 	must(float64(len(v.superseded)) <= chaosLostShare*float64(v.revisions), "%d revisions are superseded, at most %.0f may be",
 		len(v.superseded), chaosLostShare*float64(v.revisions))
 	must(len(v.gaps) <= c.compactions, "%d gaps of %d compactions", len(v.gaps), c.compactions)
@@ -256,6 +258,7 @@ type verdict struct {
 	revisions, deleted     int
 	lost, superseded       []string
 	duplicated, disordered int
+	miscounted             int // the occurrences are wrong, or unknown without a reason
 	gaps                   []gapBounds
 }
 
@@ -265,8 +268,14 @@ func judge(happened []change, found []observed, gaps []gapBounds, start uint64) 
 	v := verdict{gaps: gaps}
 	times := map[revisionID]int{}
 	last := map[string]uint64{}
+	counted := map[string]int64{}
 	for _, o := range found {
 		times[o.revisionID]++
+		listed := o.rv <= start || slices.ContainsFunc(gaps, func(g gapBounds) bool { return g.after < o.rv && o.rv <= g.until })
+		if o.since == nil && !listed || o.since != nil && *o.since != o.count-counted[o.uid] {
+			v.miscounted++
+		}
+		counted[o.uid] = o.count
 		if o.rv < last[o.uid] {
 			v.disordered++
 		}

@@ -295,7 +295,7 @@ func (g *gapsRun) restore(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	regressions, twice, epochs := 0, map[observed]int{}, map[int64]int{}
+	regressions, twice, epochs := 0, map[string]int{}, map[int64]int{}
 	for _, b := range gaps {
 		if b.gap.Cause == schemas.GapRegression {
 			regressions++
@@ -303,8 +303,9 @@ func (g *gapsRun) restore(ctx context.Context) (int, error) {
 		}
 	}
 	for _, o := range found {
-		twice[o]++
-		g.must(twice[o] < 2, "%s is there twice", o.revisionID)
+		id := fmt.Sprint(o.epoch, "/", o.revisionID)
+		twice[id]++
+		g.must(twice[id] < 2, "%s is there twice", id)
 		epochs[o.epoch]++
 	}
 	g.must(regressions == 1, "%d gaps of a regression, want one", regressions)

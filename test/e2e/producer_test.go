@@ -18,8 +18,10 @@ func TestJudgeSeesEveryFault(t *testing.T) {
 		{"a", 16, false},
 	}
 	all := func(ids ...revisionID) (found []observed) {
+		counts := map[string]int64{}
 		for _, id := range ids {
-			found = append(found, observed{revisionID: id})
+			counts[id.uid]++
+			found = append(found, observed{revisionID: id, count: counts[id.uid], since: new(int64(1))})
 		}
 		return found
 	}
@@ -47,6 +49,12 @@ func TestJudgeSeesEveryFault(t *testing.T) {
 
 	v = judge(happened, all(old, a13, a11, b12, c15, a16), nil, 9)
 	require.Equal(t, 1, v.disordered)
+
+	unknown, wrong := all(old, a11, b12, a13, c15, a16), all(old, a11, b12, a13, c15, a16)
+	unknown[1].since, wrong[1].since = nil, new(int64(2))
+	require.Equal(t, 1, judge(happened, unknown, nil, 9).miscounted)
+	require.Zero(t, judge(happened, unknown, gap, 9).miscounted, "after a gap nobody knows")
+	require.Equal(t, 1, judge(happened, wrong, gap, 9).miscounted)
 
 	v = judge(happened, all(old), nil, 99)
 	require.Zero(t, v.revisions, "nothing is asked of the time before the start")

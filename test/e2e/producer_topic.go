@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -24,6 +25,8 @@ func (r revisionID) String() string { return r.uid + "/" + strconv.FormatUint(r.
 type observed struct {
 	revisionID
 	epoch int64
+	count int64  // as the Event says
+	since *int64 // occurrences since the previous revision
 }
 
 // gapBounds are the resourceVersions between which a gap lies: what is newer than after, up to the list at until.
@@ -64,7 +67,14 @@ func (w *watched) rawTopic(ctx context.Context) (found []observed, gaps []gapBou
 			if err != nil {
 				return err
 			}
-			parts[r.Partition] = append(parts[r.Partition], observed{revisionID{id[2], rv}, epoch})
+			var ev struct {
+				Count  int64
+				Series struct{ Count int64 }
+			}
+			if err := json.Unmarshal(o.Payload, &ev); err != nil {
+				return fmt.Errorf("record %d/%d: %w", r.Partition, r.Offset, err)
+			}
+			parts[r.Partition] = append(parts[r.Partition], observed{revisionID{id[2], rv}, epoch, max(1, ev.Count, ev.Series.Count), o.Occurrences})
 		}
 		return nil
 	}, w.topics.Events(cluster))
