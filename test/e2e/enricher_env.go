@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -55,6 +56,7 @@ func startEnriching(ctx context.Context, env *Env) (*enriching, error) {
 		if e.rest, err = e.kube.Config(); err != nil {
 			return err
 		}
+		e.rest.WarningHandler = rest.NoWarnings{} // Events are about old Endpoints, too
 		if e.client, err = kubernetes.NewForConfig(e.rest); err != nil {
 			return err
 		}
