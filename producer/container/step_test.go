@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"flag"
 	"os"
 	"path/filepath"
 	"slices"
@@ -339,4 +340,25 @@ func FuzzStep(f *testing.F) {
 		require.Empty(t, again, "the same revision again says nothing")
 		require.False(t, changed)
 	})
+}
+
+var update = flag.Bool("update", false, "write the golden file anew")
+
+// TestGolden: the very bytes of the values on the topic, for the readers outside this project.
+func TestGolden(t *testing.T) {
+	var got bytes.Buffer
+	for _, name := range []string{"oomkilled", "init", "imagepull", "evicted"} {
+		for _, o := range told(t, options(), recording(t, name)) {
+			b, err := schemas.Encode(o)
+			require.NoError(t, err)
+			got.Write(append(b, '\n'))
+		}
+	}
+	file := filepath.Join("testdata", "golden", "values.ndjson")
+	if *update {
+		require.NoError(t, os.WriteFile(file, got.Bytes(), 0o644))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, string(want), got.String(), "the bytes on the topic changed; if that is meant and compatible, run go test ./producer/container -update")
 }
