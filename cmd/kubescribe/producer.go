@@ -38,6 +38,7 @@ One process can watch several clusters: list them under clusters, each with its 
 			return all
 		},
 		run: func(ctx context.Context, c *config, d stream.Deps) error {
+			producer.KeepMemorySmall(ctx)
 			return c.eachCluster(ctx, d, func(ctx context.Context, name string, k kubernetesConfig, d stream.Deps) error {
 				rc, err := k.rest()
 				if err != nil {
