@@ -3,6 +3,7 @@ package rule
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -128,10 +129,11 @@ func (s *scanner) integer() (n int, there bool) {
 		return 0, false
 	}
 	from := s.i
-	s.skip()
-	if s.bad || json.Unmarshal(s.b[from:s.i], &n) != nil {
-		s.bad = true
+	if s.skip(); s.bad {
+		return 0, false
 	}
+	n, err := strconv.Atoi(string(s.b[from:s.i]))
+	s.bad = err != nil // also for what only looks different, like 1e3: the decoder will know
 	return n, true
 }
 
