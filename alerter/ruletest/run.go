@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"kubescribe/alerter/decision"
 	"kubescribe/alerter/rule"
 	"kubescribe/schemas"
 )
@@ -129,7 +130,7 @@ func (f *file) run(c *testCase, where string, set *rule.Set) Result {
 
 // names notes the rules that there are not, and those that are expected both to fire and to be silent.
 func (f *file) names(c *testCase, where string, set *rule.Set) {
-	known := map[string]bool{}
+	known := map[string]bool{decision.StormRule: true} // which no file defines
 	for _, r := range set.Rules {
 		known[r.Name] = true
 	}

@@ -132,6 +132,30 @@ tests:
 	}
 }
 
+// TestStorm: the summary of a storm is expected like any alert.
+func TestStorm(t *testing.T) {
+	r := run(t, fstest.MapFS{"a.yaml": {Data: []byte(`
+groups: [{name: g, rules: [{alert: Crash, expr: reason == "BackOff", group_by: [namespace, workload], dedup: 1h}]}]
+`)}, "a_test.yaml": {Data: []byte(`
+tests:
+- name: a node on which everything crashes
+  events:
+  - {at: 0s, reason: BackOff, namespace: shop, workload: Deployment/a, node: n1}
+  - {at: 1s, reason: BackOff, namespace: shop, workload: Deployment/b, node: n1}
+  - {at: 2s, reason: BackOff, namespace: shop, workload: Deployment/c, node: n1}
+  - {at: 3s, reason: BackOff, namespace: shop, workload: Deployment/d, node: n1}
+  until: 1m
+  alerts:
+  - {rule: Crash, at: 0s, muted: false}
+  - {rule: Crash, at: 1s, muted: false}
+  - {rule: Crash, at: 2s, muted: true}
+  - {rule: Crash, at: 3s, muted: true}
+  - {rule: AlertStorm, labels: {node: n1}}
+  pages: 3
+`)}}, regexp.MustCompile("node"))
+	assert.Empty(t, r.Problems)
+}
+
 func TestOnlyAFolderWithTestsIsTested(t *testing.T) {
 	r := run(t, fstest.MapFS{"a.yaml": {Data: []byte(rules)}}, nil)
 	assert.Equal(t, 3, r.Rules)
