@@ -84,7 +84,7 @@ var okay = map[string]string{
 	"wecom": `{"errcode":0,"errmsg":"ok"}`, "dingtalk": `{"errcode":0,"errmsg":"ok"}`, "feishu": `{"StatusCode":0,"StatusMessage":"success","code":0,"data":{},"msg":"success"}`,
 }
 
-// TestMessages compares what is sent with golden files, which were compared with the far sides' documentation.
+// TestMessages compares what is sent with golden files.
 func TestMessages(t *testing.T) {
 	for name, answer := range okay {
 		c := receiver.Config{Type: name}
