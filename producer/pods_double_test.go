@@ -31,7 +31,7 @@ type podServer struct {
 	rev     uint64
 	oldest  uint64 // what is older than that, a watch can't resume
 	log     []podChange
-	queries []string // of lists and watches of pods and events
+	queries []string // of lists and watches of pods and events; a list's comes after its answer was made
 }
 
 type podChange struct {
@@ -44,9 +44,16 @@ func newPodServer(t testing.TB) *podServer {
 	s := &podServer{apiServer: newAPIServer(t), rev: 1000, changed: make(chan struct{}), closed: make(chan struct{})}
 	s.front = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/pods") || strings.HasSuffix(r.URL.Path, "/events") {
-			s.mu.Lock()
-			s.queries = append(s.queries, r.URL.Path+"?"+r.URL.RawQuery)
-			s.mu.Unlock()
+			note := func() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.queries = append(s.queries, r.URL.Path+"?"+r.URL.RawQuery)
+			}
+			if r.URL.Query().Get("watch") == "" {
+				defer note() // a list counts when it was answered
+			} else {
+				note()
+			}
 		}
 		switch {
 		case !strings.HasSuffix(r.URL.Path, "/pods"):
