@@ -65,20 +65,26 @@ func (p *reposts) run(ctx context.Context) {
 	tick := time.NewTicker(p.outlet.Repost())
 	defer tick.Stop()
 	for {
+		// At once, because whoever had the partition before may have been away for most of the time that the receiver remembers.
+		p.round(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		p.mu.Lock()
-		firing := maps.Clone(p.firing)
-		p.mu.Unlock()
-		for _, key := range slices.Sorted(maps.Keys(firing)) {
-			if ctx.Err() != nil {
-				return
-			}
-			p.post(ctx, key, firing[key])
+	}
+}
+
+// round sends everything that fires.
+func (p *reposts) round(ctx context.Context) {
+	p.mu.Lock()
+	firing := maps.Clone(p.firing)
+	p.mu.Unlock()
+	for _, key := range slices.Sorted(maps.Keys(firing)) {
+		if ctx.Err() != nil {
+			return
 		}
+		p.post(ctx, key, firing[key])
 	}
 }
 

@@ -31,10 +31,11 @@ var alerterAlertmanager = Case{
 
 const (
 	// Alertmanager is told every amRepost, and forgets what it hears nothing of for five times that.
-	amRepost = 3 * time.Second
+	amRepost = 5 * time.Second
 	amHold   = 5 * amRepost
-	// amQuiet is the rule's resolve time: longer than all that the case does while the alert fires.
-	amQuiet = 75 * time.Second
+	// amKeep is how long the case looks; amQuiet is the rule's resolve time, longer than that.
+	amKeep  = 2 * amHold
+	amQuiet = 90 * time.Second
 )
 
 const alertmanagerRules = `
@@ -46,7 +47,7 @@ groups:
         group_by: [namespace, workload]
         count: {at_least: 3, within: 5m}
         dedup: 1h
-        resolve: {after: 75s}
+        resolve: {after: 90s}
         labels: {severity: page}
         annotations: {summary: "{{ .Workload }} crashes", runbook: "look"}
 `
@@ -262,12 +263,12 @@ func (r *alertmanagerRun) check(a amAlert) error {
 	return errors.Join(errs...)
 }
 
-// keep looks, for three times as long as Alertmanager would keep the alert by itself, that it fires all the time. In the midst the alerter is
+// keep looks, for twice as long as Alertmanager would keep the alert by itself, that it fires all the time. In the midst the alerter is
 // killed, and started again.
 func (r *alertmanagerRun) keep(ctx context.Context, p *process) error {
 	begin := time.Now()
-	for time.Since(begin) < 3*amHold {
-		if r.kills == 0 && time.Since(begin) > amHold {
+	for time.Since(begin) < amKeep {
+		if r.kills == 0 && time.Since(begin) > amRepost {
 			if err := errors.Join(p.kill(), p.start()); err != nil {
 				return err
 			}
