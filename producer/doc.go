@@ -3,7 +3,13 @@
 // conversion and the same transactions.
 //
 // It is not an informer and keeps no objects: memory holds the batch that is about to be written, a count of each live Event, and,
-// while a list is read, at most list_buffer_bytes of it, compressed (sorter.go). It enriches nothing and filters nothing.
+// while a list is read, at most list_buffer_bytes of it, compressed (sorter.go). It enriches nothing, and leaves out only what
+// the selection says (selection.go), counted.
+//
+// Beside the Events, in the same process and under the same Lease but with a writer and a checkpoint of its own, runs the state
+// source: containers that end abnormally or cannot start (containers*.go; what is one, and which are new, package container
+// decides). A transition is known by its identity, and what was said about each pod is remembered in the checkpoints topic, in the
+// same transaction; so nothing is said twice, however often it is seen. An error of one source does not end the other.
 //
 // # What it guarantees
 //
