@@ -41,18 +41,30 @@ func (o *Observation) Event() CloudEvent {
 	return CloudEvent{ID: o.ID, Source: "/clusters/" + o.Cluster.Name + "/" + string(o.Source), Type: TypePrefix + string(o.Type), Time: o.Time}
 }
 
-// Headers are the headers of a record that carries e.
+// Values that are the same in every record. Nobody writes into them.
+var specVersion, contentType = []byte("1.0"), []byte("application/json")
+
+// Headers are the headers of a record that carries e. Their values are not to be changed.
 func (e CloudEvent) Headers() []Header {
-	h := []Header{
-		{HeaderSpecVersion, []byte("1.0")},
-		{HeaderID, []byte(e.ID)},
-		{HeaderSource, []byte(e.Source)},
-		{HeaderType, []byte(e.Type)},
-		{HeaderTime, []byte(e.Time.UTC().Format(time.RFC3339Nano))},
-		{HeaderContentType, []byte("application/json")},
+	// One piece of memory holds all values that differ.
+	b := make([]byte, 0, len(e.ID)+len(e.Source)+len(e.Type)+len(time.RFC3339Nano)+len(e.Class))
+	value := func(add func([]byte) []byte) []byte {
+		from := len(b)
+		b = add(b)
+		return b[from:len(b):len(b)]
 	}
+	text := func(s string) []byte { return value(func(b []byte) []byte { return append(b, s...) }) }
+	h := make([]Header, 0, 7)
+	h = append(h,
+		Header{HeaderSpecVersion, specVersion},
+		Header{HeaderID, text(e.ID)},
+		Header{HeaderSource, text(e.Source)},
+		Header{HeaderType, text(e.Type)},
+		Header{HeaderTime, value(func(b []byte) []byte { return e.Time.UTC().AppendFormat(b, time.RFC3339Nano) })},
+		Header{HeaderContentType, contentType},
+	)
 	if e.Class != "" {
-		h = append(h, Header{HeaderClass, []byte(e.Class)})
+		h = append(h, Header{HeaderClass, text(e.Class)})
 	}
 	return h
 }
