@@ -14,6 +14,8 @@
 //     kubescribe.truncated names the fields that were cut. The largest possible document is below 3 MiB.
 //   - Secrets are never read. Pods, nodes, Services, EndpointSlices, ReplicaSets and ControllerRevisions are read whole and
 //     shrunk as they arrive to what facts.go says; of any other kind only the metadata is asked for.
+//   - The log of a container that ends is read at that moment, within a budget, and leaves the cluster without its secrets
+//     (package crashlog). A batch waits Config.Logs.Wait for its logs at most; kubescribe.log says why one is missing.
 //   - A missing permission costs the one fact that needs it: the document names it, a metric counts it, and the log tells once
 //     which RBAC rule is missing.
 //
