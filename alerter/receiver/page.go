@@ -42,7 +42,7 @@ func newPage(a *schemas.Alert, l Links) page {
 		Status: a.Status, Severity: a.Labels["severity"], Summary: a.Annotations["summary"],
 		Description: strings.TrimSpace(a.Annotations["description"]), Runbook: strings.TrimSpace(a.Annotations["runbook"]),
 	}
-	p.Summary = cmp.Or(strings.TrimSpace(p.Summary), a.Rule+" in "+a.Cluster)
+	p.Summary = cmp.Or(strings.TrimSpace(p.Summary), a.Rule+" in "+strings.TrimPrefix(a.Cluster, "_"))
 	p.Title = fmt.Sprintf("[%s] %s: %s", a.Status, a.Rule, p.Summary)
 	last := newest(a.Evidence)
 	p.Facts = facts(a, last)
@@ -78,7 +78,9 @@ func facts(a *schemas.Alert, e schemas.Evidence) []fact {
 			all = append(all, fact{name, value})
 		}
 	}
-	add("cluster", cmp.Or(e.Cluster, a.Cluster))
+	if cluster := cmp.Or(e.Cluster, a.Cluster); cluster != schemas.Fleet {
+		add("cluster", cluster)
+	}
 	add("severity", a.Labels["severity"])
 	add("namespace", e.Namespace)
 	add("owner", e.Workload)

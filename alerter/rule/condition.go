@@ -63,7 +63,7 @@ func (w *walker) Visit(n *ast.Node) {
 	}
 	if b.Operator == "matches" {
 		if _, ok := b.Right.(*ast.StringNode); !ok {
-			w.add(b.Right, "expr: the pattern of matches must be a text in quotes, so that it is compiled once")
+			w.add(b.Right, "the pattern of matches must be a text in quotes, so that it is compiled once")
 		}
 		return
 	}
@@ -73,10 +73,10 @@ func (w *walker) Visit(n *ast.Node) {
 	}
 	for i, v := range a.values {
 		if known, ok := closed[a.field]; ok && (a.op == "==" || a.op == "in") && !slices.Contains(known, v) {
-			w.add(a.nodes[i], "expr: %s is never %q: it is one of %s", a.field, v, quoted(known))
+			w.add(a.nodes[i], "%s is never %q: it is one of %s", a.field, v, quoted(known))
 		}
 		if a.field == "kind" && (a.op == "==" || a.op == "in") && v != "" && (v[0] < 'A' || v[0] > 'Z') {
-			w.add(a.nodes[i], "expr: kind is never %q: kinds begin with a capital letter", v)
+			w.add(a.nodes[i], "kind is never %q: kinds begin with a capital letter", v)
 		}
 	}
 }

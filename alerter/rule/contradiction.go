@@ -32,7 +32,7 @@ func contradiction(n ast.Node) *finding {
 	if first == nil {
 		first = &finding{n.Location().From, "it is false"}
 	}
-	first.message = "expr: can never be true: " + first.message
+	first.message = "can never be true: " + first.message
 	return first
 }
 

@@ -9,10 +9,10 @@ import (
 // alerter does not, so that a stricter version never stops rules that run.
 func (f *file) strict(d draft, r *Rule) {
 	if r.program != nil {
-		for _, p := range conditionFindings(d.expr.value) {
-			line, column := lineColumn(d.expr.value, p.at)
-			f.in(d.expr, line, column, "%s", p.message)
-		}
+		f.findings(d.expr, "expr")
+	}
+	if r.resolve != nil {
+		f.findings(d.when, "when")
 	}
 	if d.alert.tok != nil && !d.hasDedup {
 		f.at(d.alert.tok, "alert: has no dedup: say for how long it is not repeated while it fires, like dedup: 4h")
@@ -21,6 +21,14 @@ func (f *file) strict(d draft, r *Rule) {
 		if why := cardinality(t.value, r); why != "" {
 			f.at(t.tok, "group_by: %q %s", t.value, why)
 		}
+	}
+}
+
+// findings notes what of the expression t, the value of the key what, can't be meant.
+func (f *file) findings(t text, what string) {
+	for _, p := range conditionFindings(t.value) {
+		line, column := lineColumn(t.value, p.at)
+		f.in(t, line, column, "%s: %s", what, p.message)
 	}
 }
 
