@@ -21,7 +21,7 @@ func (r *Run) FromKafka(ctx context.Context, k stream.Config, d stream.Deps, top
 	if err != nil {
 		return err
 	}
-	for at := r.report.From; at.Before(r.report.To); {
+	for at := begin(from, r.report.From); at.Before(r.report.To); {
 		// The last step ends with the topic, not with the hour: a record's timestamp is the writer's clock.
 		at = at.Add(step)
 		last := !at.Before(r.report.To)
@@ -46,6 +46,20 @@ func (r *Run) FromKafka(ctx context.Context, k stream.Config, d stream.Deps, top
 		from = to
 	}
 	return nil
+}
+
+// begin is from, or when the oldest record was written if that was later: there is nothing before it.
+func begin(extents []stream.Extent, from time.Time) time.Time {
+	var oldest time.Time
+	for _, e := range extents {
+		if !e.StartTime.IsZero() && (oldest.IsZero() || e.StartTime.Before(oldest)) {
+			oldest = e.StartTime
+		}
+	}
+	if oldest.After(from) {
+		return oldest
+	}
+	return from
 }
 
 func (r *Run) record(rec *kgo.Record) error {
