@@ -52,12 +52,16 @@ func newWholeAPI(t *testing.T, objects ...runtime.Object) *wholeAPI {
 	}
 	disc := &discoveryfake.FakeDiscovery{Fake: &clienttesting.Fake{Resources: []*metav1.APIResourceList{
 		{GroupVersion: "v1", APIResources: []metav1.APIResource{
-			{Name: "pods", Kind: "Pod", Namespaced: true}, {Name: "nodes", Kind: "Node"}, {Name: "namespaces", Kind: "Namespace"},
+			{Name: "pods", Kind: "Pod", Namespaced: true},
+			{Name: "nodes", Kind: "Node"},
+			{Name: "namespaces", Kind: "Namespace"},
 			{Name: "persistentvolumes", Kind: "PersistentVolume"},
 		}},
 		{GroupVersion: "apps/v1", APIResources: []metav1.APIResource{
-			{Name: "replicasets", Kind: "ReplicaSet", Namespaced: true}, {Name: "deployments", Kind: "Deployment", Namespaced: true},
-			{Name: "statefulsets", Kind: "StatefulSet", Namespaced: true}, {Name: "daemonsets", Kind: "DaemonSet", Namespaced: true},
+			{Name: "replicasets", Kind: "ReplicaSet", Namespaced: true},
+			{Name: "deployments", Kind: "Deployment", Namespaced: true},
+			{Name: "statefulsets", Kind: "StatefulSet", Namespaced: true},
+			{Name: "daemonsets", Kind: "DaemonSet", Namespaced: true},
 		}},
 	}}}
 	a.Live = newLive(t.Context(), Default(), sources{metadatafake.NewSimpleMetadataClient(scheme, metas...), wholeSources(a.client)}, disc,

@@ -20,7 +20,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"kubescribe/schemas"
 	"kubescribe/test/stack"
@@ -102,7 +101,7 @@ func (e *enriching) configureAs(service, section string) (string, error) {
 	for _, user := range admin.AuthInfos {
 		user.Impersonate = "system:serviceaccount:kubescribe:kubescribe-" + service
 	}
-	if err := clientcmd.WriteToFile(clientcmdapi.Config(*admin), as); err != nil {
+	if err := clientcmd.WriteToFile(*admin, as); err != nil {
 		return "", err
 	}
 	file := e.path("kubescribe-" + service + ".yaml")
