@@ -14,7 +14,7 @@ import (
 type teams struct{}
 
 // teamsBytes is how much of a card's texts is sent: a message may have 28 KiB in all.
-const teamsBytes = 6 << 10
+const teamsBytes = 4 << 10
 
 type cardBlock struct {
 	Type     string     `json:"type"`
