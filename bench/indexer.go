@@ -28,7 +28,6 @@ import (
 const (
 	indexerRecords = 100_000
 	indexerGroup   = "bench." + indexer.Group // a prefix other than the default is before groups, too
-	indexerRounds  = 6
 )
 
 var indexerStage = Stage{
@@ -40,28 +39,26 @@ var indexerStage = Stage{
 	Measure: measureIndexer,
 }
 
-// measureIndexer runs rounds of the real binary between the raw loaders, so that both meet the engine warm and cold alike. An index is
-// deleted once it is counted: what one round leaves to merge must not slow the next one down.
+// measureIndexer runs the real binary once after each raw loader: both meet the engine warm and cold alike, a machine that is busy
+// slows both, and the best of each is the best of as many. An index is deleted once it is counted: what one round leaves to merge must not slow
+// the next one down.
 func measureIndexer(ctx context.Context, e *Env) (Measured, error) {
 	x, err := e.prepareIndexer(ctx)
 	if err != nil {
 		return Measured{}, err
 	}
-	loaders := rawLoaders()
 	var m Measured
 	how, sweep := "", map[string]float64{}
 	cpu, rss := math.Inf(1), 0.0
-	for round := range indexerRounds {
-		for _, l := range loaders[round*len(loaders)/indexerRounds : (round+1)*len(loaders)/indexerRounds] {
-			rate, err := x.load(ctx, l)
-			if err != nil {
-				return Measured{}, err
-			}
-			e.logf("raw loader, %s: %.0f/s", l, rate)
-			sweep[l.String()] = math.Round(rate)
-			if rate > m.Ceiling {
-				m.Ceiling, how = rate, l.String()
-			}
+	for round, l := range rawLoaders() {
+		rate, err := x.load(ctx, l)
+		if err != nil {
+			return Measured{}, err
+		}
+		e.logf("raw loader, %s: %.0f/s", l, rate)
+		sweep[l.String()] = math.Round(rate)
+		if rate > m.Ceiling {
+			m.Ceiling, how = rate, l.String()
 		}
 		r, err := x.run(ctx, round)
 		if err != nil {
