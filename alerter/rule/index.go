@@ -3,7 +3,6 @@ package rule
 import (
 	"slices"
 
-	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/vm"
@@ -137,25 +136,19 @@ type condition struct {
 	rule     *Rule
 	program  *vm.Program
 	required map[field][]string
-	// sketch must hold for a sketch of a document if program holds for the document; nil if nothing is known.
-	sketch   *vm.Program
-	resolves bool
+	// necessary must all be met by a sketch of a document if program holds for the document.
+	necessary []test
+	resolves  bool
 }
 
 func conditions(rules []*Rule) []*condition {
 	var all []*condition
-	add := func(r *Rule, program *vm.Program, text string, resolves bool) {
-		c := &condition{rule: r, program: program, required: requirements(text), resolves: resolves}
-		if part := necessary(text); part != "" {
-			// It has compiled as a part of the whole; if it can't alone, nothing is known.
-			c.sketch, _ = expr.Compile(part, language()...)
-		}
-		all = append(all, c)
-	}
 	for _, r := range rules {
-		add(r, r.program, r.Expr, false)
+		all = append(all, &condition{rule: r, program: r.program, required: r.required, necessary: necessary(r.Expr)})
 		if r.resolve != nil {
-			add(r, r.resolve, r.ResolveWhen, true)
+			all = append(all, &condition{
+				rule: r, program: r.resolve, required: requirements(r.ResolveWhen), necessary: necessary(r.ResolveWhen), resolves: true,
+			})
 		}
 	}
 	return all

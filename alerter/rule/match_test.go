@@ -220,7 +220,7 @@ func TestIndexChangesNothing(t *testing.T) {
 		case 3:
 			return `kind == "` + pick("Pod", "Node") + `"`
 		case 4:
-			return pick(`type != "Normal"`, `labels.app == "web"`, `count > 6`, `node in ["node-1"]`, `name contains "web"`, `not (reason == "Failed")`, `namespace == "shop"`, `namespace startsWith "s"`, `reason == kind`)
+			return pick(`type != "Normal"`, `labels.app == "web"`, `count > 6`, `node in ["node-1"]`, `name contains "web"`, `name matches "^web-[0-9]"`, `not (name endsWith "a")`, `object == "Pod/web-1-a"`, `count != 7`, `not (reason == "Failed")`, `namespace == "shop"`, `namespace startsWith "s"`, `reason == kind`)
 		case 5:
 			return pick(`(let r = reason; r == "Failed")`, `(kind == "Pod" ? reason == "Failed" : true)`, `any(["a"], reason == "Failed")`)
 		}

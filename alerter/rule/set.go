@@ -63,34 +63,41 @@ func (m *Matcher) Match(d *schemas.Document) ([]schemas.Match, []Failure) {
 // value is no document; what no rule looks at is not looked at here either.
 func (m *Matcher) MatchValue(value []byte) ([]schemas.Match, []Failure, error) {
 	e := &m.draft
-	if sketch(value, e) {
-		if e.Occurrences < 1 {
-			return nil, nil, nil
+	if !sketch(value, e) {
+		d, err := schemas.DecodeDocument(value)
+		if err != nil {
+			return nil, nil, err
 		}
-		m.found = m.set.index.candidates(e, m.found[:0])
-		m.found = slices.DeleteFunc(m.found, func(c *condition) bool { return m.excluded(c, e) })
-		if len(m.found) == 0 {
-			return nil, nil, nil
-		}
+		matches, failed := m.Match(d)
+		return matches, failed, nil
+	}
+	if e.Occurrences < 1 {
+		return nil, nil, nil
+	}
+	m.found = m.set.index.candidates(e, m.found[:0])
+	m.found = slices.DeleteFunc(m.found, func(c *condition) bool { return c.excluded(e) })
+	if len(m.found) == 0 {
+		return nil, nil, nil
 	}
 	d, err := schemas.DecodeDocument(value)
 	if err != nil {
 		return nil, nil, err
 	}
-	matches, failed := m.Match(d)
+	matches, failed := m.evaluate(m.found, d, NewEnv(d))
 	return matches, failed, nil
 }
 
 // excluded says whether a sketch is enough to know that c does not hold.
-func (m *Matcher) excluded(c *condition, sketch *Env) bool {
+func (c *condition) excluded(sketch *Env) bool {
 	if len(c.rule.Scope.NamespaceLabels) == 0 && !c.rule.Scope.allows(sketch) {
 		return true
 	}
-	if c.sketch == nil {
-		return false
+	for _, met := range c.necessary {
+		if !met(sketch) {
+			return true
+		}
 	}
-	met, err := m.met(c.sketch, sketch)
-	return err == nil && !met
+	return false
 }
 
 func (m *Matcher) evaluate(found []*condition, d *schemas.Document, e *Env) ([]schemas.Match, []Failure) {

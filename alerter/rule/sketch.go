@@ -1,18 +1,5 @@
 package rule
 
-import (
-	"strings"
-
-	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/parser"
-)
-
-// sketched are the names of the fields that a sketch has, besides the language's own functions.
-var sketched = map[string]bool{
-	"cluster": true, "event_type": true, "class": true, "namespace": true, "kind": true, "name": true, "object": true, "reason": true,
-	"type": true, "message": true, "count": true, "occurrences": true, "duration": true, "normalise": true,
-}
-
 // sketch fills in e the fields that most rules decide by, from the JSON of a document and without decoding it: a tenth of the
 // cost. What it fills in is what NewEnv would, the rest of e is left alone. false means that only decoding can tell.
 func sketch(value []byte, e *Env) bool {
@@ -46,6 +33,10 @@ func sketch(value []byte, e *Env) bool {
 	if e.Kind != "" || e.Name != "" {
 		e.Object = e.Kind + "/" + e.Name
 	}
+	if !d.hasWorkload {
+		e.Workload = Object{Kind: e.Kind, Name: e.Name}
+		return !d.hasOwners
+	}
 	return true
 }
 
@@ -54,7 +45,7 @@ type drawing struct {
 	*scanner
 	*Env
 	reason, eventType, level, orchestratorNamespace, pod string
-	hasLog, hasPod                                       bool
+	hasLog, hasPod, hasWorkload, hasOwners               bool
 }
 
 func (d *drawing) document() {
@@ -177,52 +168,30 @@ func (d *drawing) kubescribe() {
 			if n, there := d.integer(); there {
 				d.Occurrences = n
 			}
+		case "workload":
+			d.hasWorkload = d.workload()
+		case "owners":
+			d.hasOwners = true
+			d.skip()
 		default:
 			d.skip()
 		}
 	}
 }
 
-// necessary is a part of an expression that a sketch is enough for, and without which the whole can't be true: those of the terms
-// joined by and that use no other field. It is empty if there is none.
-func necessary(text string) string {
-	tree, err := parser.Parse(text)
-	if err != nil {
-		return "" // the text has compiled, so this is a difference within the library
+func (d *drawing) workload() bool {
+	if !d.enter() {
+		return false
 	}
-	var parts []string
-	for _, term := range terms(tree.Node) {
-		if sketchable(term) {
-			parts = append(parts, "("+term.String()+")")
-		}
-	}
-	return strings.Join(parts, " and ")
-}
-
-func terms(n ast.Node) []ast.Node {
-	if b, ok := n.(*ast.BinaryNode); ok && (b.Operator == "and" || b.Operator == "&&") {
-		return append(terms(b.Left), terms(b.Right)...)
-	}
-	return []ast.Node{n}
-}
-
-func sketchable(n ast.Node) bool {
-	used := names{}
-	ast.Walk(&n, used)
-	for name := range used {
-		if !sketched[name] {
-			return false
+	for key := d.key(true); key != nil; key = d.key(false) {
+		switch string(key) {
+		case "kind":
+			d.Workload.Kind = d.text()
+		case "name":
+			d.Workload.Name = d.text()
+		default:
+			d.skip()
 		}
 	}
 	return true
-}
-
-// names gathers the names in an expression.
-type names map[string]bool
-
-// Visit is ast.Visitor's.
-func (n names) Visit(node *ast.Node) {
-	if id, ok := (*node).(*ast.IdentifierNode); ok {
-		n[id.Value] = true
-	}
 }
