@@ -36,6 +36,18 @@ func TestAMissedBoundIsAnError(t *testing.T) {
 	if _, err := Run(t.Context(), stage, t.TempDir(), io.Discard, io.Discard); err != nil {
 		t.Errorf("a ratio of 0.3 over a bound of 0.2: %v", err)
 	}
+	stage.Limits = map[string]float64{"cpu": 15}
+	for _, detail := range []map[string]any{nil, {"cpu": 15.1}, {"cpu": "much"}} {
+		measured.Detail = detail
+		if _, err := Run(t.Context(), stage, t.TempDir(), io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "at most 15") {
+			t.Errorf("a figure of %v under a limit of 15: %v", detail, err)
+		}
+	}
+	measured.Detail = map[string]any{"cpu": 14.9}
+	if _, err := Run(t.Context(), stage, t.TempDir(), io.Discard, io.Discard); err != nil {
+		t.Errorf("a figure below its limit: %v", err)
+	}
+	stage.Limits = nil
 	measured = Measured{}
 	if _, err := Run(t.Context(), stage, t.TempDir(), io.Discard, io.Discard); err == nil {
 		t.Error("nothing measured must be an error")
