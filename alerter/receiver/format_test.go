@@ -288,8 +288,10 @@ func TestValidateEachKind(t *testing.T) {
 		{receiver.Config{Name: "a", Type: "slack", URL: "https://a", Secret: "k", Body: "b"}, []string{"x.secret or secret_file is not used by slack", "x.body is only used by webhook"}},
 		{receiver.Config{Name: "a", Type: "slack", URL: "https://a", RepostInterval: time.Second}, []string{"x.repost_interval is only used by alertmanager"}},
 		{receiver.Config{Name: "a", Type: "email"}, []string{"x.email.host:", "x.email.from:", "x.email.to is empty"}},
-		{receiver.Config{Name: "a", Type: "email", URL: "https://a", Email: receiver.EmailConfig{Host: "mail:25", From: "a@b", To: []string{"c"}, TLS: "ssl", Username: "u"}},
-			[]string{"x.url is not used by email", "x.email.to[0]:", "x.email.tls:", "x.email.username and secret go together"}},
+		{
+			receiver.Config{Name: "a", Type: "email", URL: "https://a", Email: receiver.EmailConfig{Host: "mail:25", From: "a@b", To: []string{"c"}, TLS: "ssl", Username: "u"}},
+			[]string{"x.url is not used by email", "x.email.to[0]:", "x.email.tls:", "x.email.username and secret go together"},
+		},
 		{receiver.Config{Name: "a", Type: "webhook", URL: "https://a", Email: receiver.EmailConfig{Host: "mail:25"}, PerMinute: -1}, []string{"x.email is only used by email", "x.per_minute"}},
 	} {
 		err := tt.c.Validate("x")
