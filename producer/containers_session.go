@@ -75,7 +75,9 @@ func (s *containerSession) run(ctx context.Context, cp *schemas.Checkpoint) erro
 		case endExpired:
 			s.expect(schemas.GapExpired)
 		case endEmpty:
-			if empties++; empties >= 2 {
+			if empties++; empties < emptiesBelieved {
+				failures.wait(ctx, nil)
+			} else {
 				empties = 0
 				s.expect(schemas.GapExpired)
 			}
@@ -86,6 +88,10 @@ func (s *containerSession) run(ctx context.Context, cp *schemas.Checkpoint) erro
 	}
 	return ctx.Err()
 }
+
+// emptiesBelieved is how many watches in a row may end at once and without a word before that is taken for an expiry: some servers
+// and proxies say it so, but a server that is just stopping does the same, and that is no gap.
+const emptiesBelieved = 6
 
 // begin sets the checkpoint of a source that never ran.
 func (s *containerSession) begin() {
