@@ -21,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"kubescribe/internal/embedded"
+	"kubescribe/internal/store/storetest"
 	"kubescribe/internal/stream"
 )
 
@@ -54,7 +55,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"broker": cmdBroker, "deadletter": cmdDeadletter, "topiccount": cmdTopicCount, "record": cmdRecord, "locked": cmdLocked,
-			"jsonlines": cmdJSONLines, "code": cmdCode, "forget": cmdForget, "engine": cmdEngine,
+			"jsonlines": cmdJSONLines, "code": cmdCode, "forget": cmdForget, "elasticsearch": cmdElasticsearch, "engine": cmdEngine,
 		},
 	})
 }
@@ -104,7 +105,8 @@ func cmdDeadletter(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(stream.Produce(context.Background(), kafkaOf(ts), stream.Deps{}, &kgo.Record{
 		Topic: args[0], Key: []byte("k"), Value: []byte(args[6]),
 		Headers: []kgo.RecordHeader{
-			header("ce_id", "id-"+args[3]), header(stream.HeaderDeadTopic, args[1]), header(stream.HeaderDeadPartition, args[2]),
+			header("ce_id", "id-"+args[3]), header("ce_type", "kubescribe.observation.event"),
+			header("ce_time", time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)), header("class", "warning"), header(stream.HeaderDeadTopic, args[1]), header(stream.HeaderDeadPartition, args[2]),
 			header(stream.HeaderDeadOffset, args[3]), header(stream.HeaderDeadGroup, args[4]), header(stream.HeaderDeadReason, args[5]),
 			header(stream.HeaderDeadError, "it is broken\nin two lines"), header(stream.HeaderDeadTime, "2026-11-20T10:00:00Z"),
 		},
@@ -142,6 +144,19 @@ func cmdLocked(ts *testscript.TestScript, _ bool, args []string) {
 	release, err := embedded.LockDir(ts.MkAbs(args[0]))
 	ts.Check(err)
 	ts.Defer(release)
+}
+
+// cmdElasticsearch starts a double of Elasticsearch for the script, which refuses documents that hold the word given: elasticsearch WORD.
+func cmdElasticsearch(ts *testscript.TestScript, _ bool, args []string) {
+	double := storetest.NewDouble()
+	ts.Defer(double.Close)
+	double.Judge(func(_, _ string, body []byte) *storetest.Refusal {
+		if !bytes.Contains(body, []byte(args[0])) {
+			return nil
+		}
+		return &storetest.Refusal{Status: 400, Type: "document_parsing_exception", Reason: "failed to parse"}
+	})
+	ts.Setenv("KUBESCRIBE_ELASTICSEARCH_ADDRESSES", double.URL)
 }
 
 // cmdForget deletes documents behind the store's back: forget FILE N.
