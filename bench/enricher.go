@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -16,8 +15,8 @@ import (
 const (
 	enricherRecords = 60_000
 	enricherPods    = 20_000
-	// enricherRSS is the most memory that an enricher may take at its peak, in MiB.
-	enricherRSS = 400
+	// inARow is how many observations about one pod follow each other, as when a pod starts: scheduled, pulling, pulled, created, started.
+	inARow = 5
 )
 
 var enricherStage = Stage{
@@ -25,6 +24,7 @@ var enricherStage = Stage{
 	Ceiling: "a bare franz-go transactional consume-produce of the same observations, at its best batch size",
 	Unit:    "events/s",
 	Bound:   0.35,
+	Limits:  map[string]float64{"peak_rss_mib": 400},
 	Measure: measureEnricher,
 }
 
@@ -86,14 +86,10 @@ func measureEnricher(ctx context.Context, e *Env) (Measured, error) {
 		return Measured{}, err
 	}
 	rss, err := e.peakMemory(ctx, kubeconfig, t.Events(cluster))
-	m := Measured{Stage: rate, Ceiling: ceiling, Records: len(in), Detail: map[string]any{
+	return Measured{Stage: rate, Ceiling: ceiling, Records: len(in), Detail: map[string]any{
 		"bare_batch": batch, "cpu_us_per_event": round(float64(cpu.Microseconds()) / float64(len(in))),
-		"peak_rss_mib": rss, "peak_rss_bound_mib": enricherRSS, "pods_cached": len(e.pods),
-	}}
-	if rss > enricherRSS {
-		err = errors.Join(err, fmt.Errorf("the enricher took %d MiB, more than %d", rss, enricherRSS))
-	}
-	return m, err
+		"peak_rss_mib": float64(rss), "pods_cached": len(e.pods),
+	}}, err
 }
 
 // warm looks up a pod until everything around it is known.
@@ -115,7 +111,7 @@ func (e *Env) warm(ctx context.Context, objects *enricher.Live) error {
 	}
 }
 
-// aboutPods makes the observations about the pods, one after the other.
+// aboutPods makes the observations about the pods, one pod after the other.
 func aboutPods(in []*kgo.Record, pods []schemas.Subject) error {
 	for i, r := range in {
 		o, err := schemas.DecodeObservation(r.Value)
@@ -123,7 +119,7 @@ func aboutPods(in []*kgo.Record, pods []schemas.Subject) error {
 			return err
 		}
 		field := o.Subject.FieldPath
-		o.Subject = pods[i%len(pods)]
+		o.Subject = pods[i/inARow%len(pods)]
 		o.Subject.FieldPath = field
 		if r.Value, err = json.Marshal(o); err != nil {
 			return err

@@ -11,7 +11,7 @@ import (
 )
 
 // maxBatch is how many records share a transaction, when there is a backlog: below, the price of a transaction shows.
-const maxBatch = 10_000
+const maxBatch = 5000
 
 // Group is the consumer group of a cluster's enrichers.
 func Group(cluster string) string { return "kubescribe-enricher-" + cluster }

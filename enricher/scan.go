@@ -133,36 +133,50 @@ func (s *scanner) quoted() bool {
 	if !s.byte('"') {
 		return false
 	}
-	for ; s.i < len(s.b); s.i++ {
+	for {
+		for s.i < len(s.b) && !special[s.b[s.i]] {
+			s.i++
+		}
+		if s.i >= len(s.b) {
+			return false
+		}
 		switch c := s.b[s.i]; {
 		case c == '"':
 			s.i++
 			return true
 		case c < ' ':
 			return false
-		case c == '\\':
-			if s.i++; s.i >= len(s.b) {
+		}
+		if s.i++; s.i >= len(s.b) {
+			return false
+		}
+		switch s.b[s.i] {
+		case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		case 'u':
+			if len(s.b)-s.i < 5 {
 				return false
 			}
-			switch s.b[s.i] {
-			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-			case 'u':
-				if len(s.b)-s.i < 5 {
+			for _, h := range s.b[s.i+1 : s.i+5] {
+				if !isHex(h) {
 					return false
 				}
-				for _, h := range s.b[s.i+1 : s.i+5] {
-					if !isHex(h) {
-						return false
-					}
-				}
-				s.i += 4
-			default:
-				return false
 			}
+			s.i += 4
+		default:
+			return false
 		}
+		s.i++
 	}
-	return false
 }
+
+// special are the bytes at which a string may end or needs a closer look.
+var special = func() (t [256]bool) {
+	for c := range ' ' {
+		t[c] = true
+	}
+	t['"'], t['\\'] = true, true
+	return t
+}()
 
 func (s *scanner) time(to *time.Time) {
 	if s.bad || s.literal("null") {
