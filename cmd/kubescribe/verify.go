@@ -81,6 +81,9 @@ func newVerify(con console) *cobra.Command {
 		}
 		defer func() { err = errors.Join(err, release()) }()
 		o.Since, o.Group = from.time(time.Now()), c.Indexer.Group
+		if b.dataDir != "" { // a local that watches a cluster deletes by age, one that plays a recording does not
+			o.Kept = func(class string, t time.Time) time.Time { return t.Add(c.SQLite.Retention.Of(class)) }
+		}
 		p := newTicker(con)
 		o.Progress = func(at reconciliation.Progress) {
 			p.say(func() string {

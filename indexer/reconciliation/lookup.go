@@ -108,6 +108,10 @@ func (c *comparison) excuse(ctx context.Context, it store.Item, p place) (bool, 
 		c.found.Pending++
 		return true, nil
 	}
+	if c.Kept != nil && c.now.After(c.Kept(it.Class, it.Time)) {
+		c.found.Expired++
+		return true, nil
+	}
 	if err := c.readLetters(ctx); err != nil {
 		return false, err
 	}

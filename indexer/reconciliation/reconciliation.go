@@ -21,7 +21,7 @@ type Store interface {
 	store.Inventory
 }
 
-// Options say what to compare. The zero value of Clusters, Listed, Held and Progress stands for a default.
+// Options say what to compare. The zero value of Clusters, Listed, Held, Kept and Progress stands for a default.
 type Options struct {
 	// Clusters are those to compare; none means every one that has a topic.
 	Clusters []string
@@ -37,6 +37,9 @@ type Options struct {
 	Listed int
 	// Held bounds the ids in memory at once; default 1,000,000.
 	Held int64
+	// Kept says until when a document may be deleted by somebody who is not asked here, as a `kubescribe local` does that watches a
+	// cluster: a record past that time whose document is gone is expired. nil means that only the store's own DeletedAt counts.
+	Kept func(class string, t time.Time) time.Time
 	// Progress is told now and then how far it is. It must return at once.
 	Progress func(Progress)
 }

@@ -191,6 +191,26 @@ func TestRecordsPastTheirRetentionAreExpired(t *testing.T) {
 	assert.Equal(t, reconciliation.Counts{Records: 100, Documents: 60, Expired: 40}, b.verify(o).Counts)
 }
 
+// Where somebody else deletes by age, what is gone is expired, and what is there is compared all the same.
+func TestDocumentsThatMayBeDeletedAreExpiredWhenTheyAre(t *testing.T) {
+	t.Parallel()
+	b := openSmall(t)
+	docs := documents(100)
+	b.produce(docs...)
+	b.index()
+	b.remove(docs[0])
+	b.remove(docs[99])
+	o := b.options()
+	o.Kept = func(class string, t time.Time) time.Time {
+		assert.NotEmpty(b.t, class)
+		return t.Add(24 * time.Hour)
+	}
+	o.Repair = true
+	got := b.verify(o)
+	assert.Equal(t, reconciliation.Counts{Records: 100, Documents: 98, Expired: 1, Missing: 1, Repaired: 1}, got.Counts)
+	assert.Equal(t, []string{docs[99].Event.ID}, named(got, reconciliation.KindMissing))
+}
+
 // intruder lets something happen while a reconciliation looks at the store.
 type intruder struct {
 	reconciliation.Store
