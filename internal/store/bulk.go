@@ -262,8 +262,9 @@ func parseBulk(body []byte, want int) ([]bulkItem, error) {
 // parseAllGood reads the usual answer, every document created, as this filter makes the engine write it; nil for any other. It is
 // several times as fast as the JSON decoder.
 func parseAllGood(body []byte, want int) []bulkItem {
+	good := []byte(`{"create":{"status":201}}`)
 	rest, ok := bytes.CutPrefix(body, []byte(`{"errors":false,"items":[`))
-	if !ok {
+	if !ok || want < 1 || len(rest)/len(good) < want {
 		return nil
 	}
 	items := make([]bulkItem, want)
@@ -273,7 +274,7 @@ func parseAllGood(body []byte, want int) []bulkItem {
 				return nil
 			}
 		}
-		if rest, ok = bytes.CutPrefix(rest, []byte(`{"create":{"status":201}}`)); !ok {
+		if rest, ok = bytes.CutPrefix(rest, good); !ok {
 			return nil
 		}
 		items[i].Status = http.StatusCreated

@@ -116,3 +116,25 @@ func BenchmarkBulkBody(b *testing.B) {
 		}
 	}
 }
+
+// The short way through the usual answer accepts nothing that the decoder wouldn't, and gives the same.
+func TestTheUsualAnswerIsReadAlike(t *testing.T) {
+	const one = `{"create":{"status":201}}`
+	usual := `{"errors":false,"items":[` + one + `,` + one + `,` + one + `]}`
+	items := parseAllGood([]byte(usual), 3)
+	require.NotNil(t, items)
+	assert.Equal(t, []bulkItem{{Status: 201}, {Status: 201}, {Status: 201}}, items)
+	for i := range usual {
+		assert.Nil(t, parseAllGood([]byte(usual[:i]), 3), "cut off at %d", i)
+	}
+	for _, other := range []string{
+		strings.Replace(usual, "false", "true", 1), strings.Replace(usual, "201", "409", 1), strings.Replace(usual, "},{", "}{", 1), usual + "x", " " + usual,
+	} {
+		assert.Nil(t, parseAllGood([]byte(other), 3), other)
+	}
+	assert.Nil(t, parseAllGood([]byte(usual), 2), "more than was asked")
+	assert.Nil(t, parseAllGood([]byte(usual), 4), "less than was asked")
+	spaced, err := parseBulk([]byte(strings.ReplaceAll(usual, ":", " : ")), 3)
+	require.NoError(t, err)
+	assert.Equal(t, items, spaced)
+}
