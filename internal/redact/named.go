@@ -1,46 +1,115 @@
 package redact
 
-import (
-	"regexp"
-	"strings"
-)
+import "strings"
 
 // names must be in a line for it to hold a named secret.
-var names = []string{"pass", "pwd", "secret", "token", "key", "credential", "sess", "signature", "sig", "salt", "authkey", "csrf", "nonce"}
+var names = []string{"pass", "pwd", "secret", "token", "key", "credential", "sess", "signature", "sig", "csrf", "authdata", "auth_data"}
 
-// nameExpr is how the name of a secret ends.
+// nameExpr is how the name of a secret ends, for flags. secretName says the same without an expression.
 const nameExpr = `pass(?:word|wd|phrase|code)?s?|pwd|secrets?|token|credentials?|(?:api|app|access|account|private|secret|encryption|signing|signature|master|ssh|shared|` +
-	`storage|license|auth|service|client|deploy|webhook|session|symmetric|aes|hmac|rsa|encrypt|crypto)[_. -]?keys?|access[_. -]?key[_. -]?id|` +
-	`sess(?:ion)?[_. -]?id|signature|[^a-z]sig|csrf|auth[_-]?(?:data|string)`
+	`storage|license|auth|service|client|deploy|webhook|session|symmetric|aes|hmac|rsa|encrypt|crypto)[_.-]?keys?|access[_.-]?key[_.-]?id|` +
+	`sess(?:ion)?[_.-]?id|csrf`
 
-// assignment is a name and what stands between it and its value.
-var assignment = regexp.MustCompile(`(?:` + nameExpr + `)\\*["'` + "`" + `]?\]?(?:\s*(?:=>|:=|==|:)[ \t]*|[ \t]+=[ \t]*|=)`)
+// endings are how names of secrets end, by their last letter: most words are none by that alone.
+var endings = map[byte][]string{
+	'd': {"password", "passwd", "pwd", "sessionid", "session_id", "session-id", "session.id", "sessid", "sess_id", "accesskeyid", "access_key_id", "access-key-id"},
+	's': {"passwords", "pass", "secrets", "credentials"},
+	'e': {"passphrase", "passcode", "signature"},
+	't': {"secret"},
+	'n': {"token"},
+	'l': {"credential"},
+	'f': {"csrf"},
+	'a': {"auth_data", "authdata"},
+}
+
+// keyOf are whose keys are secret.
+var keyOf = []string{
+	"api", "app", "access", "account", "private", "secret", "encryption", "signing", "signature", "master", "ssh", "shared", "storage", "license",
+	"auth", "service", "client", "deploy", "webhook", "session", "symmetric", "aes", "hmac", "rsa", "encrypt", "crypto",
+}
+
+// secretName reports whether text in lower case ends with the name of a secret.
+func secretName(lower string) bool {
+	if lower == "" {
+		return false
+	}
+	for _, e := range endings[lower[len(lower)-1]] {
+		if strings.HasSuffix(lower, e) {
+			return true
+		}
+	}
+	if rest, ok := strings.CutSuffix(lower, "sig"); ok {
+		return rest != "" && (rest[len(rest)-1] < 'a' || rest[len(rest)-1] > 'z')
+	}
+	rest, ok := strings.CutSuffix(strings.TrimSuffix(lower, "s"), "key")
+	if !ok || rest == "" {
+		return false
+	}
+	if strings.IndexByte("_. -", rest[len(rest)-1]) >= 0 {
+		rest = rest[:len(rest)-1]
+	}
+	for _, k := range keyOf {
+		if strings.HasSuffix(rest, k) {
+			return true
+		}
+	}
+	return false
+}
 
 // named replaces the values of names like password in one line; lower is the line in lower case.
 func named(line, lower string) (string, int) {
 	var out strings.Builder
 	n, done := 0, 0
-	for done < len(line) {
-		m := assignment.FindStringIndex(lower[done:])
-		if m == nil {
+	for at := 0; ; {
+		i := strings.IndexAny(lower[at:], "=:")
+		if i < 0 {
 			break
 		}
-		at := done + m[1]
-		from, to := value(line, at)
+		sep := at + i
+		at = sep + 1
+		if sep < done || !secretName(beforeSign(lower[:sep])) {
+			continue
+		}
+		start := afterSign(line, sep)
+		from, to := value(line, start)
+		at = max(at, start)
 		if from == to || masked(line[from:to]) || !isValue(line[from:to]) {
-			out.WriteString(line[done:at])
-			done = at
 			continue
 		}
 		out.WriteString(line[done:from])
 		out.WriteString(Mark)
-		n, done = n+1, to
+		n, done, at = n+1, to, to
 	}
 	if n == 0 {
 		return line, 0
 	}
 	out.WriteString(line[done:])
 	return out.String(), n
+}
+
+// beforeSign is s without what may stand between a name and its sign: a quote, escaped or not, a bracket, spaces.
+func beforeSign(s string) string {
+	s = strings.TrimRight(s, " \t")
+	s = strings.TrimSuffix(s, "]")
+	if n := len(s); n > 0 && strings.IndexByte("\"'`", s[n-1]) >= 0 {
+		s = strings.TrimRight(s[:n-1], `\`)
+	}
+	return s
+}
+
+// afterSign is where the value after the sign at i may begin. A bare '=' with a space behind it, but none before it, has no value.
+func afterSign(s string, i int) int {
+	sign := s[i]
+	end := i + 1
+	if end < len(s) && (s[end] == '=' || sign == '=' && s[end] == '>') {
+		end++
+	} else if sign == '=' && (i == 0 || s[i-1] != ' ' && s[i-1] != '\t') {
+		return end
+	}
+	for end < len(s) && (s[end] == ' ' || s[end] == '\t') {
+		end++
+	}
+	return end
 }
 
 // value finds the value that begins at i: what is between quotes, plain or escaped as inside of a JSON string, or a word. A quote

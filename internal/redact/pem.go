@@ -51,6 +51,9 @@ func blocks(text string) (string, int) {
 func endOfLabel(text string, i int) int {
 	line := lineEnd(text, i)
 	if d := strings.Index(text[i:line], dashes); d >= 0 {
+		if strings.HasPrefix(text[i+d:], pemBegin) {
+			return i + d // another's
+		}
 		return i + d + len(dashes)
 	}
 	return line

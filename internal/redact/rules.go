@@ -13,16 +13,22 @@ type rule struct {
 	triggers []string
 	re       *regexp.Regexp
 	group    int // what is replaced; when it took no part in a match, the next one
+	// end, if set, finds the end of a secret that begins where the match ends; quote is what the group matched, the quote before it.
+	end func(s string, i int, quote string) int
 	// is, if set, says whether what was found is a secret after all.
 	is func(string) bool
 }
 
 // rules are applied to each line in this order, before the named values.
 var rules = []rule{
-	{ // with a scheme the credentials may hold spaces, without one they are a word
+	{
+		kind: Header, triggers: []string{"authorization"}, end: endOfHeader,
+		re: regexp.MustCompile(`(?i)authorization\\*["']?\s*(?::=|=>|[:=])\s*\[?(\\*["'])?(?:bearer|basic|digest|token|negotiate|apikey|hawk|aws4-[\w-]+)\s+`),
+	},
+	{ // without a scheme they are a word
 		kind: Header, triggers: []string{"authorization"}, group: 1,
-		re: regexp.MustCompile(`(?i)authorization\\*["']?\s*(?::=|=>|[:=])\s*\\*["'\[]*\s*(?:(?:bearer|basic|digest|token|negotiate|apikey|hawk|aws4-[\w-]+)\s+([^"'\]\\\n]+)|([^\s"'\]\\,;]+))`),
-		is: isValue,
+		re: regexp.MustCompile(`(?i)authorization\\*["']?\s*(?::=|=>|[:=])\s*\\*["'\[]*\s*([^\s"'\]\\,;]+)`),
+		is: func(s string) bool { return isValue(s) && !schemes[strings.ToLower(s)] },
 	},
 	{
 		kind: Header, triggers: []string{"bearer"}, group: 1,
@@ -34,8 +40,8 @@ var rules = []rule{
 		re: regexp.MustCompile(`(?i)basic\s+([A-Za-z0-9+/_-]{6,}={0,2})`), is: isBasic,
 	},
 	{
-		kind: Header, triggers: []string{"cookie"}, group: 1,
-		re: regexp.MustCompile(`(?i)cookie\\*["']?\s*[:=]\s*\\*["'\[]*([^"'\]\\\n]+)`), is: isValue,
+		kind: Header, triggers: []string{"cookie"}, end: endOfHeader, is: isValue,
+		re: regexp.MustCompile(`(?i)cookie\\*["']?\s*[:=]\s*\[?(\\*["'])?`),
 	},
 	{kind: JWT, triggers: []string{"eyj"}, re: regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,4}`)},
 	{kind: ServiceKey, triggers: serviceTriggers, re: regexp.MustCompile(strings.Join(serviceKeys, "|"))},
@@ -48,9 +54,14 @@ var rules = []rule{
 		re: regexp.MustCompile(`[\w.-]+:([^\s"]+)@(?:tcp[46]?|unix|udp)\(`),
 	},
 	{ // a flag and its value as two words
-		kind: Named, triggers: names, group: 1,
+		kind: Named, triggers: []string{"--", " -", "\"-", "'-"}, group: 1,
 		re: regexp.MustCompile(`(?i)--?[\w.-]*(?:` + nameExpr + `)(?:["']?,\s*|\s+)["']?([^\s"',-][^\s"',]*)`), is: isValue,
 	},
+}
+
+// schemes are those of which the credentials were replaced before.
+var schemes = map[string]bool{
+	"bearer": true, "basic": true, "digest": true, "token": true, "negotiate": true, "apikey": true, "hawk": true, "aws4-hmac-sha256": true,
 }
 
 // serviceKeys have a form that nothing else has.
@@ -79,11 +90,10 @@ func (r *rule) apply(s string) (string, int) {
 	var out strings.Builder
 	n, done := 0, 0
 	for _, m := range matches {
-		g := r.group
-		for g > 0 && m[2*g] < 0 && 2*g+3 < len(m) {
-			g++
+		if m[1] < done || r.end != nil && m[1] == done {
+			continue // within what was replaced
 		}
-		from, to := m[2*g], m[2*g+1]
+		from, to := r.secret(s, m)
 		if from < done || from == to || masked(s[from:to]) || r.is != nil && !r.is(s[from:to]) {
 			continue
 		}
@@ -96,6 +106,42 @@ func (r *rule) apply(s string) (string, int) {
 	}
 	out.WriteString(s[done:])
 	return out.String(), n
+}
+
+// secret is what a match is about.
+func (r *rule) secret(s string, m []int) (from, to int) {
+	if r.end != nil {
+		quote := ""
+		if m[2] >= 0 {
+			quote = s[m[2]:m[3]]
+		}
+		return m[1], r.end(s, m[1], quote)
+	}
+	g := r.group
+	for g > 0 && m[2*g] < 0 && 2*g+3 < len(m) {
+		g++
+	}
+	return m[2*g], m[2*g+1]
+}
+
+// endOfHeader finds the end of a header's value: the quote that was opened before it, the end of the string that the whole header is in, or
+// the end of the line, escaped or not. Parameters may be in quotes of their own.
+func endOfHeader(s string, i int, quote string) int {
+	if quote != "" {
+		return closing(s, i, quote[len(quote)-1], len(quote)-1)
+	}
+	inString := strings.Count(s[:i], `"`)%2 == 1
+	for ; i < len(s) && s[i] != '\n' && s[i] != '\r'; i++ {
+		switch {
+		case s[i] == '\\' && i+1 < len(s) && strings.IndexByte("nr", s[i+1]) >= 0:
+			return i
+		case s[i] == '\\' && i+1 < len(s) && s[i+1] == '"':
+			i++
+		case s[i] == '"' && inString:
+			return i
+		}
+	}
+	return min(i, len(s))
 }
 
 // masked reports whether s shows nothing of a secret: it was replaced, here or by whoever wrote it.
