@@ -24,7 +24,7 @@ const (
 	logFor         = 60 * time.Second
 	logP99         = 2 * time.Second
 	logMinSample   = 500 // latencies
-	logMinCrashes  = 300 // containers' ends in the topic
+	logMinCrashes  = 200 // containers' ends in the topic
 	logPerMinute   = 60  // requests of a replica
 	logPerWorkload = 12
 	logConcurrency = 4

@@ -41,7 +41,7 @@ func (s *logsRun) check(ctx context.Context) (Figures, error) {
 		return nil, err
 	}
 	errs = append(errs, docs.check())
-	must(docs.crashes >= logMinCrashes && docs.crashes > 2*requests, "%d crashes and %d requests are no storm", docs.crashes, requests)
+	must(docs.crashes >= logMinCrashes && docs.crashes > requests, "%d crashes and %d requests are no storm", docs.crashes, requests)
 
 	leaks, err := s.leaks(ctx)
 	if err != nil {

@@ -25,9 +25,8 @@ import (
 
 // logRequest is one request for a log that passed the proxy.
 type logRequest struct {
-	at                time.Time
-	workload, pod     string
-	previous, refused bool // refused: it was left without an answer, or with an excuse
+	at            time.Time
+	workload, pod string
 }
 
 // logProxy stands between one enricher and the API server, and counts the requests for logs. It acts as the enricher's service account.
@@ -78,8 +77,7 @@ func (p *logProxy) serve(w http.ResponseWriter, r *http.Request, forward http.Ha
 		forward.ServeHTTP(w, r)
 		return
 	}
-	q := logRequest{at: time.Now(), pod: m[1], workload: m[2], previous: r.URL.Query().Get("previous") == "true"}
-	q.refused = q.workload == stuckWorkload || q.workload == excusedWorkload
+	q := logRequest{at: time.Now(), pod: m[1], workload: m[2]}
 	p.mu.Lock()
 	p.requests = append(p.requests, q)
 	p.inFlight++
