@@ -48,7 +48,7 @@ func (s *Step) fired(state *schemas.AlertState, m *schemas.Match, now time.Time,
 
 // muted looks whether an alert that fires quietly still has to. If not, its receivers are told.
 func (s *Step) muted(state *schemas.AlertState, m *schemas.Match, now time.Time, out *Outcome) {
-	if s.inhibitor(m) == state.MutedBy || s.touch(state, m, now) {
+	if s.inhibitor(m) == state.MutedBy || s.touch(state, m, now, out) {
 		return
 	}
 	state.MutedBy = ""

@@ -109,7 +109,7 @@ func TestAStormOf500PodsPagesThrice(t *testing.T) {
 	c := newCluster(t)
 	for i := range 500 {
 		pod := fmt.Sprint("web-", i)
-		c.take(about("Crash", pod, "Deployment/web", fmt.Sprint("node-", i%20), time.Duration(i)*100*time.Millisecond, one))
+		c.take(about("Crash", pod, "Deployment/web", fmt.Sprint("node-", i%20), time.Duration(i)*10*time.Millisecond, one))
 		if i%100 == 50 {
 			c.restart()
 		}
@@ -202,6 +202,18 @@ func TestStormsOfOthers(t *testing.T) {
 		c.pass(11 * time.Minute)
 		lines, _ = c.sent()
 		assert.Contains(t, lines, "AlertStorm resolved  [dba team]")
+	})
+	t.Run("the summary of a backlog does not wait for the clock", func(t *testing.T) {
+		c := newCluster(t)
+		for i := range 6 {
+			c.take(about("Crash", fmt.Sprint("p-", i), "Deployment/w", "", time.Duration(i)*4*time.Second, one))
+		}
+		lines, muted := c.sent()
+		assert.Equal(t, []string{"Crash firing p-0 [team]", "Crash firing p-1 [team]", "AlertStorm firing  [team]"}, lines)
+		assert.Equal(t, 4, muted)
+		c.pass(11 * time.Second)
+		lines, _ = c.sent()
+		assert.Empty(t, lines)
 	})
 	t.Run("a storm that is over before its summary went out", func(t *testing.T) {
 		p := policy(1, 0, time.Hour, 10*time.Minute)

@@ -14,7 +14,8 @@ import (
 const (
 	// StormRule is the name of the alerts that sum up a storm. No file defines it.
 	StormRule = "AlertStorm"
-	// AnnounceAfter is how long, by the wall clock, a storm's summary waits so that its list says something.
+	// AnnounceAfter is how long a storm's summary waits so that its list says something: by the wall clock, and no longer than that
+	// by event time.
 	AnnounceAfter = 10 * time.Second
 	// MaxMembers is how many alerts a storm lists; its count goes on.
 	MaxMembers = 100
@@ -45,8 +46,9 @@ func (s *Step) storm(state *schemas.AlertState, m *schemas.Match, now time.Time,
 			continue
 		}
 		join(&before, &r, state, m, now)
-		s.set(key, r.State)
 		out.Alerts = append(out.Alerts, r.Alerts...)
+		announceBy(&r.State, m.Time, out)
+		s.set(key, r.State)
 		if r.State.Status == schemas.AlertFiring {
 			return fingerprint
 		}
@@ -137,7 +139,7 @@ func newcomers(known, all []string) []string {
 }
 
 // touch keeps the storm that an alert belongs to going for as long as the alert does. false means that there is none any more.
-func (s *Step) touch(state *schemas.AlertState, m *schemas.Match, now time.Time) bool {
+func (s *Step) touch(state *schemas.AlertState, m *schemas.Match, now time.Time, out *Outcome) bool {
 	key := schemas.AlertStateKey(state.Cluster, state.MutedBy)
 	storm := s.state(key)
 	if storm.Rule != StormRule || storm.Status != schemas.AlertFiring || m.Time.Sub(storm.LastAt) > quiet(storm.Policy) {
@@ -149,8 +151,16 @@ func (s *Step) touch(state *schemas.AlertState, m *schemas.Match, now time.Time)
 	if now.After(storm.LastSeen) {
 		storm.LastSeen = now
 	}
+	announceBy(&storm, m.Time, out)
 	s.set(key, storm)
 	return true
+}
+
+// announceBy announces a storm that has waited long enough by event time: when a backlog is read, the wall clock stands still.
+func announceBy(storm *schemas.AlertState, at time.Time, out *Outcome) {
+	if !storm.AnnounceAt.IsZero() && at.Sub(storm.StartsAt) > AnnounceAfter {
+		out.Alerts = append(out.Alerts, announce(storm))
+	}
 }
 
 // announce is the record that says that a storm fires.
