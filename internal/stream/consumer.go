@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace/noop"
 )
 
 // RunConsumer reads as a member of a group and gives each partition's records, in order, to h. It blocks until ctx is done (then
@@ -29,6 +30,10 @@ func runConsumer(ctx context.Context, cfg Config, d Deps, o ConsumerOptions, h H
 		return err
 	}
 	d, o.Group = d.withDefaults(), cfg.Scoped(o.Group)
+	// What this loop consumes is passed on to nobody: without an exporter its spans are a tenth of an indexer's work for nothing.
+	if _, off := d.Tracer.(noop.TracerProvider); off {
+		d.Tracer = nil
+	}
 	if err := awaitTopics(ctx, cfg, d, o.Group, o.Topics); err != nil || ctx.Err() != nil {
 		return err
 	}
