@@ -144,7 +144,7 @@ func (e *Env) untilConsumed(ctx context.Context, group, topic string, fn func(ct
 		select {
 		case err := <-ended:
 			return 0, fmt.Errorf("ended with %d records left: %w", left, err)
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(25 * time.Millisecond): // more often, it would be work for the broker
 		}
 	}
 }

@@ -26,7 +26,7 @@ import (
 )
 
 const (
-	indexerRecords = 100_000
+	indexerRecords = 150_000
 	indexerGroup   = "bench." + indexer.Group // a prefix other than the default is before groups, too
 )
 
