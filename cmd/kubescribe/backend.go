@@ -27,7 +27,7 @@ type backend struct{ dataDir string }
 
 func (b *backend) flags(cmd *cobra.Command, s *settings) {
 	s.key(cmd, "elasticsearch", "elasticsearch.addresses", "Elasticsearch nodes, URLs separated by commas")
-	cmd.Flags().StringVar(&b.dataDir, "data-dir", "", "look into the data directory of a stopped `kubescribe local` instead of Kafka and Elasticsearch")
+	cmd.Flags().StringVar(&b.dataDir, "data-dir", "", "data directory of kubescribe local, in place of Kafka and Elasticsearch")
 	_ = cmd.MarkFlagDirname("data-dir")
 }
 
