@@ -1,6 +1,8 @@
 package enricher
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,7 +13,7 @@ import (
 func addContext(d *schemas.Document, c *cutter, s schemas.Subject, o Object, f Fields) {
 	d.Kubescribe.Enrichment = &schemas.Enrichment{Status: o.Status, Missing: o.Missing}
 	d.Kubernetes.NamespaceLabels = c.labelsWithin("kubernetes.namespace_labels", o.NamespaceLabels, MaxNamespaceLabelsBytes)
-	if team := firstSet(f.TeamLabels, teamSources(o)...); team != "" {
+	if team := teamOf(o, f.TeamLabels); team != "" {
 		d.Labels = map[string]string{labelTeam: c.name("labels", team)}
 	}
 	if !o.Found {
@@ -66,7 +68,10 @@ func addOwners(d *schemas.Document, c *cutter, s schemas.Subject, o Object) {
 // owner that has it; else a Service that selects the pod: the one with the workload's name, else the only one, else the
 // first by name. Nothing is guessed beyond that.
 func serviceName(o Object, serviceLabels []string) string {
-	if name := firstSet(serviceLabels, append([]map[string]string{o.Labels}, o.OwnerLabels...)...); name != "" {
+	if name := firstSet(serviceLabels, o.Labels); name != "" {
+		return name
+	}
+	if name := firstSet(serviceLabels, o.OwnerLabels...); name != "" {
 		return name
 	}
 	if len(o.Services) == 0 {
@@ -80,11 +85,13 @@ func serviceName(o Object, serviceLabels []string) string {
 	return o.Services[0]
 }
 
-// teamSources are where a team is looked for, in order: the object's labels and annotations, its owners' labels from the
-// nearest up, the namespace's labels and annotations.
-func teamSources(o Object) []map[string]string {
-	all := append([]map[string]string{o.Labels, o.Annotations}, o.OwnerLabels...)
-	return append(all, o.NamespaceLabels, o.NamespaceAnnotations)
+// teamOf looks for a team, in order: on the object (its labels, then its annotations), on its owners from the nearest up, on
+// the namespace.
+func teamOf(o Object, keys []string) string {
+	return cmp.Or(
+		firstSet(keys, o.Labels), firstSet(keys, o.Annotations), firstSet(keys, o.OwnerLabels...),
+		firstSet(keys, o.NamespaceLabels), firstSet(keys, o.NamespaceAnnotations),
+	)
 }
 
 // firstSet is the value of the first source that has one of the keys; among the keys the first wins.
@@ -128,12 +135,18 @@ func addRollout(d *schemas.Document, c *cutter, o Object, at time.Time) {
 	d.Kubescribe.Rollout = out
 }
 
+// imageNames returns refs itself when nothing has to change.
 func imageNames(c *cutter, refs []string) []string {
-	out := make([]string, 0, len(refs))
-	for _, ref := range refs {
-		out = append(out, c.name("kubescribe.rollout", ref))
+	for i, ref := range refs {
+		if name := c.name("kubescribe.rollout", ref); name != ref {
+			out := slices.Clone(refs)
+			for j := i; j < len(out); j++ {
+				out[j] = c.name("kubescribe.rollout", out[j])
+			}
+			return out
+		}
 	}
-	return out
+	return refs
 }
 
 // Labels of nodes that say where they are; the deprecated ones are still all that old clusters have.
