@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// memoryLimit is what the heap of a producer may grow to before garbage is collected early. The program's own pages, about 30 MiB, come
+	// memoryLimit is what the heap of a producer may grow to before garbage is collected early. The program's own pages, about 45 MiB, come
 	// on top of it.
-	memoryLimit = 80 << 20
+	memoryLimit = 64 << 20
 	// memoryLive is how much of the limit may be in use before the limit grows: a limit below what is needed costs CPU and saves nothing.
-	memoryLive  = 0.75
+	memoryLive  = 0.8
 	memoryEvery = 5 * time.Second
 )
 
