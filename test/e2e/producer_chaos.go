@@ -103,7 +103,7 @@ func (c *chaos) drive(ctx context.Context) error {
 		if err := errors.Join(err, <-written); err != nil {
 			return fmt.Errorf("%s: %w", blow.name, err)
 		}
-		if _, err := c.reached(ctx, c.ref.newest()); err != nil {
+		if _, err := c.reached(ctx, c.storm.newest.Load()); err != nil {
 			return fmt.Errorf("after %s: %w", blow.name, err)
 		}
 	}
@@ -240,7 +240,7 @@ func (c *chaos) check(ctx context.Context) (Figures, error) {
 	must(v.revisions >= chaosRevisions, "only %d revisions, want at least %d", v.revisions, chaosRevisions)
 	must(c.storm.bumps.Load() >= chaosRevisions/4, "only %d count bumps", c.storm.bumps.Load())
 	must(c.kills >= chaosKills, "only %d kills in flight, want %d", c.kills, chaosKills)
-	must(len(v.lost) == 0, "%d revisions are lost: %.5q", len(v.lost), v.lost[:min(5, len(v.lost))])
+	must(len(v.lost) == 0, "%d revisions are lost: %q", len(v.lost), v.lost[:min(5, len(v.lost))])
 	must(v.duplicated == 0, "%d revisions are there twice, or were never written", v.duplicated)
 	must(v.disordered == 0, "%d revisions of an Event came after a later one", v.disordered)
 	must(v.miscounted == 0, "%d revisions with wrong occurrences, or unknown ones without a gap", v.miscounted)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -109,10 +110,7 @@ func (g *gapsRun) silence(ctx context.Context) (int, error) {
 			return heard, fmt.Errorf("only %d silences: %w\n%s", heard, err, tail(g.producer.logs))
 		}
 	}
-	if err := g.event(ctx, "after-silence"); err != nil {
-		return heard, err
-	}
-	if _, err := g.reached(ctx, g.ref.newest()); err != nil {
+	if err := g.eventSeen(ctx, "after-silence"); err != nil {
 		return heard, err
 	}
 	_, gaps, err := g.rawTopic(ctx)
@@ -129,23 +127,33 @@ func (g *gapsRun) elsewhere(ctx context.Context) error {
 	return err
 }
 
-func (g *gapsRun) event(ctx context.Context, name string) error {
+// eventSeen writes an Event and returns when the committed checkpoint covers it.
+func (g *gapsRun) eventSeen(ctx context.Context, name string) error {
+	rv, err := g.write(ctx, name)
+	if err == nil {
+		_, err = g.reached(ctx, rv)
+	}
+	return err
+}
+
+// write writes an Event and returns its resourceVersion.
+func (g *gapsRun) write(ctx context.Context, name string) (uint64, error) {
 	now := metav1.Now()
-	_, err := g.client.CoreV1().Events("default").Create(ctx, &corev1.Event{
+	e, err := g.client.CoreV1().Events("default").Create(ctx, &corev1.Event{
 		ObjectMeta:     metav1.ObjectMeta{Name: name, Namespace: "default"},
 		InvolvedObject: corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: "default", Name: "pod"},
 		Type:           corev1.EventTypeNormal, Reason: "Gaps", Message: name, Count: 1, FirstTimestamp: now, LastTimestamp: now,
 		Source: corev1.EventSource{Component: "e2e"},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		return fmt.Errorf("writing an Event: %w", err)
+		return 0, fmt.Errorf("writing an Event: %w", err)
 	}
-	return nil
+	return strconv.ParseUint(e.ResourceVersion, 10, 64)
 }
 
 func (g *gapsRun) events(ctx context.Context, prefix string, n int) error {
 	for i := range n {
-		if err := g.event(ctx, fmt.Sprintf("%s-%d", prefix, i)); err != nil {
+		if _, err := g.write(ctx, fmt.Sprintf("%s-%d", prefix, i)); err != nil {
 			return err
 		}
 	}
@@ -163,10 +171,13 @@ func (g *gapsRun) outage(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	stopped := time.Now()
-	if err := g.events(ctx, "vanished", 20); err != nil {
+	if err := g.events(ctx, "vanished", 19); err != nil {
 		return 0, err
 	}
-	vanished := g.ref.newest()
+	vanished, err := g.write(ctx, "vanished-last")
+	if err != nil {
+		return 0, err
+	}
 	if err := g.gone(ctx, vanished); err != nil {
 		return 0, err
 	}
@@ -183,10 +194,7 @@ func (g *gapsRun) outage(ctx context.Context) (int, error) {
 	if err := g.restart(ctx); err != nil {
 		return 0, err
 	}
-	if err := g.event(ctx, "after-outage"); err != nil {
-		return 0, err
-	}
-	if _, err := g.reached(ctx, g.ref.newest()); err != nil {
+	if err := g.eventSeen(ctx, "after-outage"); err != nil {
 		return 0, err
 	}
 	v, err := g.compareWithEtcd(ctx, g.start)
@@ -196,7 +204,7 @@ func (g *gapsRun) outage(ctx context.Context) (int, error) {
 	g.must(len(v.gaps) == 1, "%d gaps after the outage, want one", len(v.gaps))
 	g.must(v.duplicated == 0, "%d revisions twice", v.duplicated)
 	g.must(len(v.superseded) >= 20, "%d revisions went in the gap, want the 20 that vanished", len(v.superseded))
-	g.must(len(v.lost) == 0, "lost: %.5q", v.lost)
+	g.must(len(v.lost) == 0, "lost: %q", v.lost)
 	for _, b := range v.gaps {
 		gap := b.gap
 		g.must(gap.Certainty == schemas.GapCertain && gap.Cause == schemas.GapExpired, "the gap is %s and %s", gap.Certainty, gap.Cause)
@@ -219,14 +227,16 @@ func (g *gapsRun) gone(ctx context.Context, rv uint64) error {
 			return err
 		}
 		alive := map[string]bool{}
+		complete := false
 		for _, c := range happened {
+			complete = complete || c.rv >= rv
 			if c.deleted {
 				delete(alive, c.uid)
 			} else if c.rv <= rv {
 				alive[c.uid] = true
 			}
 		}
-		if len(alive) == 0 {
+		if complete && len(alive) == 0 {
 			return nil
 		}
 		if err := pause(wait, 100*time.Millisecond); err != nil {

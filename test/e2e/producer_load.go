@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,7 @@ type storm struct {
 	written atomic.Int64
 	bumps   atomic.Int64
 	serial  atomic.Int64
+	newest  atomic.Uint64 // resourceVersion that the API server acknowledged
 	objects [stormWriters][]*corev1.Event // the youngest of each writer, in its latest revision
 }
 
@@ -92,7 +94,7 @@ func (s *storm) try(ctx context.Context, writer int, n int64) error {
 		case err == nil:
 			own[i] = u
 			s.bumps.Add(1)
-			return nil
+			return s.note(u)
 		case !apierrors.IsNotFound(err) && !apierrors.IsConflict(err):
 			return err
 		}
@@ -113,5 +115,17 @@ func (s *storm) try(ctx context.Context, writer int, n int64) error {
 	}
 	own = append(s.objects[writer], e)
 	s.objects[writer] = own[max(0, len(own)-stormKept):]
-	return nil
+	return s.note(e)
+}
+
+func (s *storm) note(e *corev1.Event) error {
+	rv, err := strconv.ParseUint(e.ResourceVersion, 10, 64)
+	if err != nil {
+		return fmt.Errorf("reading a resourceVersion: %w", err)
+	}
+	for {
+		if was := s.newest.Load(); rv <= was || s.newest.CompareAndSwap(was, rv) {
+			return nil
+		}
+	}
 }
