@@ -25,7 +25,7 @@ type storm struct {
 	written atomic.Int64
 	bumps   atomic.Int64
 	serial  atomic.Int64
-	newest  atomic.Uint64 // resourceVersion that the API server acknowledged
+	newest  atomic.Uint64                 // resourceVersion that the API server acknowledged
 	objects [stormWriters][]*corev1.Event // the youngest of each writer, in its latest revision
 }
 
