@@ -93,8 +93,8 @@ func wireSeeds(t testing.TB) (seeds [][]byte) {
 	full := &corev1.Event{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: "a.1", Namespace: "shop", UID: "ca1cd404-6c5f-4015-8b27-770ee13f65f1", ResourceVersion: "679", CreationTimestamp: at,
-			GenerateName: "a.", SelfLink: "/x", Generation: 7,
-			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubelet", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:a":{}}`)}}},
+			GenerateName: "a.", SelfLink: "/x", Generation: 7, //nolint:staticcheck // old servers set it
+			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubelet", FieldsV1: metav1.NewFieldsV1(`{"f:a":{}}`)}},
 		},
 		InvolvedObject: corev1.ObjectReference{
 			Kind: "Pod", Namespace: "shop", Name: "a", UID: "u", APIVersion: "apps/v1", ResourceVersion: "6", FieldPath: "spec.containers{main}",

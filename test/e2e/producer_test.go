@@ -9,7 +9,8 @@ import (
 // A judgement that can't find a fault proves nothing.
 func TestJudgeSeesEveryFault(t *testing.T) {
 	happened := []change{
-		{"old", 5, false}, {"old", 8, false}, // before the start, the first superseded
+		{"old", 5, false},
+		{"old", 8, false}, // before the start, the first superseded
 		{"a", 11, false},
 		{"b", 12, false},
 		{"a", 13, false},
