@@ -246,7 +246,9 @@ func TestDeletedObjectsOnARealControlPlane(t *testing.T) {
 	// A name that another object has now.
 	stranger := podRef(pods[0].ObjectMeta)
 	stranger.UID = uuid.NewString()
-	require.Equal(t, Object{Status: schemas.EnrichmentPartial, Missing: []string{"object: replaced"}}, p.look(l, stranger))
+	o := p.look(l, stranger)
+	require.Equal(t, []string{"object: replaced"}, o.Missing)
+	require.Equal(t, Object{Status: schemas.EnrichmentPartial, Missing: o.Missing, NamespaceLabels: o.NamespaceLabels}, o, "nothing of the other object is taken for it")
 
 	// A whole Deployment: its pods keep their chain.
 	foreground := metav1.DeletePropagationForeground

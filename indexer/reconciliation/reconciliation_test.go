@@ -341,7 +341,7 @@ func TestPlacesAreNamedAsTheDeadLetterNamesThem(t *testing.T) {
 	docs := documents(1)
 	r := b.record(docs[0])
 	r = stream.ToPartition(r, 2)
-	require.NoError(t, stream.Produce(t.Context(), b.kafka, stream.Deps{}, &kgo.Record{Topic: r.Topic, Value: []byte("x")}, r))
+	require.NoError(t, stream.Produce(t.Context(), b.kafka, stream.Deps{}, stream.ToPartition(&kgo.Record{Topic: r.Topic, Value: []byte("x")}, 1), r))
 	b.index()
 	b.remove(docs[0])
 	got := b.verify(b.options())

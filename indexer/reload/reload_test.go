@@ -116,10 +116,11 @@ func TestFromKafka(t *testing.T) {
 	assert.Equal(t, want(t, 0, 1000), all(t, st))
 }
 
-// broken loses the answers from the n-th request on.
+// broken loses the answers from the n-th request on, and ends the run soon after the first that it loses.
 type broken struct {
 	store.Store
 	left atomic.Int64
+	end  func()
 }
 
 var errBroken = errors.New("broken")
@@ -127,6 +128,7 @@ var errBroken = errors.New("broken")
 func (b *broken) Index(ctx context.Context, items []store.Item) ([]store.Outcome, error) {
 	out, err := b.Store.Index(ctx, items)
 	if b.left.Add(-1) < 0 {
+		b.end()
 		return nil, errBroken
 	}
 	return out, err
@@ -142,9 +144,9 @@ func TestAnInterruptedRunGoesOnWhereItWas(t *testing.T) {
 		var err error
 		o.State, err = reload.OpenState(path, "here")
 		require.NoError(t, err)
-		b := &broken{Store: st}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		b := &broken{Store: st, end: cancel}
 		b.left.Store(8)
-		ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
 		r, err := reload.FromKafka(ctx, o, k, stream.Deps{}, []string{topic}, time.Time{}, b)
 		cancel()
 		read += r.Read
