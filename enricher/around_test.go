@@ -120,7 +120,8 @@ func shop() (pod *corev1.Pod, all []runtime.Object) {
 	}}}
 	node.Spec.Unschedulable = true
 	node.Status.Conditions = []corev1.NodeCondition{
-		{Type: corev1.NodeReady, Status: corev1.ConditionUnknown}, {Type: corev1.NodeDiskPressure, Status: corev1.ConditionFalse},
+		{Type: corev1.NodeReady, Status: corev1.ConditionUnknown},
+		{Type: corev1.NodeDiskPressure, Status: corev1.ConditionFalse},
 		{Type: corev1.NodeMemoryPressure, Status: corev1.ConditionTrue},
 	}
 	selecting := &corev1.Service{ObjectMeta: om("by-selector", nil, ""), Spec: corev1.ServiceSpec{Selector: map[string]string{"app": "web"}}}

@@ -48,16 +48,14 @@ func (f letterFilter) takes(l stream.DeadLetter, now time.Time) bool {
 // deadTopics are the dead-letter topics that the filter leaves: those of clusters first, the common one last.
 func (c *config) deadTopics(cmd *cobra.Command, d stream.Deps, f letterFilter) ([]string, error) {
 	common := c.topics().DeadLetter("")
-	topics := []string{common}
-	if f.cluster != "" {
-		topics = []string{c.topics().DeadLetter(f.cluster), common}
-	} else {
-		found, err := stream.MatchTopics(cmd.Context(), c.Kafka, d, "^"+regexp.QuoteMeta(common+".")+"[a-z0-9-]+$")
-		if err != nil {
+	topics := []string{c.topics().DeadLetter(f.cluster)}
+	if f.cluster == "" {
+		var err error
+		if topics, err = stream.MatchTopics(cmd.Context(), c.Kafka, d, "^"+regexp.QuoteMeta(common+".")+"[a-z0-9-]+$"); err != nil {
 			return nil, err
 		}
-		topics = append(found, common)
 	}
+	topics = append(topics, common)
 	return topics, stream.RequireTopics(cmd.Context(), c.Kafka, d, topics...)
 }
 

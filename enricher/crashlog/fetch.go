@@ -63,9 +63,10 @@ func (c *Collector) fetch(t target, capture *capture) {
 	c.metrics.fetched(a.why)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if a.why == Forbidden {
+	switch a.why {
+	case Forbidden:
 		c.deny(t.namespace)
-	} else if a.why == "" {
+	case "":
 		delete(c.denied, t.namespace)
 		c.reported = false
 	}

@@ -58,15 +58,14 @@ func OpenElasticsearch(cfg ElasticsearchConfig, d stream.Deps) (*Elasticsearch, 
 			return nil, fmt.Errorf("reading elasticsearch.addresses: %w", err)
 		}
 	}
-	client, err := elastictransport.New(elastictransport.Config{
-		UserAgent: "kubescribe",
-		URLs:      urls,
-		Transport: transport,
-		// A request that one node did not take goes to the others at once; waiting and trying again is the caller's. Every
-		// request here may be repeated.
-		DisableRetry: len(urls) == 1,
-		MaxRetries:   len(urls) - 1,
-	})
+	// A request that one node did not take goes to the others at once; waiting and trying again is the caller's. Every request
+	// here may be repeated.
+	retry := elastictransport.WithMaxRetries(len(urls) - 1)
+	if len(urls) == 1 {
+		retry = elastictransport.WithDisableRetry()
+	}
+	client, err := elastictransport.NewClient(elastictransport.WithUserAgent("kubescribe"), elastictransport.WithURLs(urls...),
+		elastictransport.WithTransport(transport), retry)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the Elasticsearch client: %w", err)
 	}

@@ -357,8 +357,17 @@ func (c *chaosRun) check(ctx context.Context, calm *alerting, want, got map[stri
 		broken = append(broken[:5], fmt.Errorf("and %d more", len(broken)-5))
 	}
 	return Figures{
-		{"kills_in_flight", c.kills}, {"pages_expected", expected}, {"pages_got", arrived}, {"extra", extra}, {"repeats_by_key", repeats},
-		{"alerts_expected", len(want)}, {"alerts_got", len(got)}, {"resolves", kinds["resolved"]}, {"muted", kinds["muted"]},
-		{"states", len(gotStates)}, {"states_different", different}, {"refused_by_hook", c.hooks["hook"].refused.Load()},
+		{"kills_in_flight", c.kills},
+		{"pages_expected", expected},
+		{"pages_got", arrived},
+		{"extra", extra},
+		{"repeats_by_key", repeats},
+		{"alerts_expected", len(want)},
+		{"alerts_got", len(got)},
+		{"resolves", kinds["resolved"]},
+		{"muted", kinds["muted"]},
+		{"states", len(gotStates)},
+		{"states_different", different},
+		{"refused_by_hook", c.hooks["hook"].refused.Load()},
 	}, errors.Join(broken...)
 }

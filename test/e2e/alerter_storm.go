@@ -212,7 +212,13 @@ func (s *stormRun) check(ctx context.Context) (Figures, error) {
 	bad(node == 1, "%d pages about the node", node)
 	bad(resolves == stormPages+node, "%d pages, %d of them resolved", stormPages+node, resolves)
 	return Figures{
-		{"pods", stormPods}, {"alerts", fired}, {"pages", stormPages}, {"summary_counts", summary.Count}, {"summary_lists", len(summary.Members)},
-		{"inhibited_pods", inhibitedPods}, {"inhibited_pages", lost}, {"resolves", resolves},
+		{"pods", stormPods},
+		{"alerts", fired},
+		{"pages", stormPages},
+		{"summary_counts", summary.Count},
+		{"summary_lists", len(summary.Members)},
+		{"inhibited_pods", inhibitedPods},
+		{"inhibited_pages", lost},
+		{"resolves", resolves},
 	}, errors.Join(broken...)
 }

@@ -231,8 +231,13 @@ func (c *indexerChaosRun) check(ctx context.Context) (Figures, error) {
 	// What the replay had to create was lost before, though it is there now.
 	lost := max(len(missing), int(created))
 	figures := Figures{
-		{"documents", replayDocuments}, {"kills_in_flight", c.inFlight}, {"rejected", c.rejected}, {"indices", len(indices)},
-		{"replayed", created + existed}, {"lost", lost}, {"duplicated", twice + len(extra)},
+		{"documents", replayDocuments},
+		{"kills_in_flight", c.inFlight},
+		{"rejected", c.rejected},
+		{"indices", len(indices)},
+		{"replayed", created + existed},
+		{"lost", lost},
+		{"duplicated", twice + len(extra)},
 	}
 	letters, err := c.broker.ends(ctx, c.topics.DeadLetter(cluster))
 	if err != nil {

@@ -175,8 +175,14 @@ func (p *poisonRun) check(ctx context.Context) (Figures, error) {
 	}
 	missing, extra, twice := compare(p.expected(), found)
 	figures := Figures{
-		{"documents", poisonDocuments}, {"indexed", indexed}, {"dead_letters", letters}, {"refused_with_401", p.gate.refused.Load()},
-		{"label_keys", poisonDocuments}, {"fields", fields}, {"lost_after_replay", len(missing)}, {"duplicated", twice + len(extra)},
+		{"documents", poisonDocuments},
+		{"indexed", indexed},
+		{"dead_letters", letters},
+		{"refused_with_401", p.gate.refused.Load()},
+		{"label_keys", poisonDocuments},
+		{"fields", fields},
+		{"lost_after_replay", len(missing)},
+		{"duplicated", twice + len(extra)},
 	}
 	const bad = poisonDocuments / poisonEvery
 	var errs []error
