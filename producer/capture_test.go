@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,7 +27,7 @@ func TestCaptureReplays(t *testing.T) {
 	require.NoError(t, err)
 	out, err := capture.NewRecorder(file, name, time.Now)
 	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancelCause(t.Context())
 	type result struct {
 		sum capture.Summary
 		err error
@@ -57,7 +58,7 @@ func TestCaptureReplays(t *testing.T) {
 	s.change(podRevisions(t, "crashloop")[6:]...)
 	eventually(t, "what came after the expiry", func() bool { return lines("pods", 10)() && len(r.transitions()) == 6 })
 	require.NoError(t, stop())
-	cancel()
+	cancel(errors.New("received terminated")) // as main does at a signal
 	got := <-done
 	require.NoError(t, got.err)
 	require.NoError(t, out.Close())

@@ -115,15 +115,19 @@ func (c *capture) introduce(ctx context.Context) error {
 }
 
 func (c *capture) run(ctx context.Context) (Summary, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var all sync.WaitGroup
+	var once sync.Once
+	var failure error // the first; how ctx ended is none
+	fail := func(err error) {
+		if err != nil {
+			once.Do(func() { failure = err })
+			cancel()
+		}
+	}
 	for _, gvr := range Resources() {
-		all.Go(func() {
-			if err := c.follow(ctx, gvr); err != nil {
-				cancel(err)
-			}
-		})
+		all.Go(func() { fail(c.follow(ctx, gvr)) })
 	}
 	all.Go(func() {
 		t := time.NewTicker(flushEvery)
@@ -133,18 +137,13 @@ func (c *capture) run(ctx context.Context) (Summary, error) {
 			case <-ctx.Done():
 				return
 			case <-t.C:
-				if err := c.out.Flush(); err != nil {
-					cancel(err)
-				}
+				fail(c.out.Flush())
 			}
 		}
 	})
 	all.Wait()
 	slices.Sort(c.summary.Skipped)
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
-		return c.summary, cause
-	}
-	return c.summary, nil
+	return c.summary, failure
 }
 
 // errSkipped ends the recording of one resource.
