@@ -38,6 +38,8 @@ type containersRun struct {
 	topics     schemas.Topics
 	clusterUID string
 	producer   *process
+	capture    *process
+	replayed   int
 	kills      int
 	cases      int
 
@@ -52,6 +54,9 @@ func runContainers(ctx context.Context, env *Env) (Figures, error) {
 	}
 	if err := c.drive(ctx); err != nil {
 		return nil, err
+	}
+	if err := c.replay(ctx); err != nil {
+		return nil, fmt.Errorf("replay of the capture: %w", err)
 	}
 	if err := c.relist(ctx); err != nil {
 		return nil, fmt.Errorf("relist: %w", err)
@@ -110,6 +115,9 @@ producer: {lease: {namespace: default}, containers: {exclude_pods: ["default/ign
 		return err
 	}
 	if err := c.before(ctx); err != nil {
+		return err
+	}
+	if err := c.startCapture(ctx); err != nil {
 		return err
 	}
 	if c.producer, err = c.service("producer"); err != nil {
@@ -244,13 +252,13 @@ func (c *containersRun) expect(ids ...string) {
 }
 
 func (c *containersRun) missing(ctx context.Context, want map[string]bool) ([]string, error) {
-	got, _, err := c.topic(ctx)
+	got, _, err := c.topic(ctx, cluster)
 	missing, _, _ := compare(want, got)
 	return missing, err
 }
 
 // topic is what events.<c> says about containers, read committed: transitions by id, and gaps.
-func (c *containersRun) topic(ctx context.Context) (ids map[string]int, gaps int, err error) {
+func (c *containersRun) topic(ctx context.Context, cluster string) (ids map[string]int, gaps int, err error) {
 	ids = map[string]int{}
 	err = c.broker.read(ctx, func(r *kgo.Record) error {
 		o, err := schemas.DecodeObservation(r.Value)
@@ -298,7 +306,7 @@ func (c *containersRun) state(ctx context.Context) (rv string, pods map[string]b
 // check stops the producer cleanly and compares what it has said with what happened.
 func (c *containersRun) check(ctx context.Context) (Figures, error) {
 	errs := []error{c.producer.stop()}
-	got, gaps, err := c.topic(ctx)
+	got, gaps, err := c.topic(ctx, cluster)
 	if err != nil {
 		return nil, err
 	}
@@ -338,5 +346,6 @@ func (c *containersRun) check(ctx context.Context) (Figures, error) {
 		{"kills_in_flight", c.kills},
 		{"gaps", gaps},
 		{"states_left", left},
+		{"replayed", c.replayed},
 	}, errors.Join(errs...)
 }
