@@ -107,3 +107,21 @@ func TestReplayReadsWhatIsCompressed(t *testing.T) {
 	_, err = Replay(t.Context(), r.cfg, r.cluster, r.kafka, r.deps(), []Recording{cut}, ReplayOptions{SkipBad: true})
 	require.NoError(t, err, "what was there before the damage is played")
 }
+
+// TestReplayOfTheShippedCapture: a cluster with KWOK's kubelets and with pods whose statuses were written by hand, recorded by
+// `kubescribe capture` during `make e2e T=producer-containers`.
+func TestReplayOfTheShippedCapture(t *testing.T) {
+	t.Parallel()
+	r := newPodRig(t)
+	sum := r.replay(ReplayOptions{}, File("../testdata/recordings/crashing-pods.ndjson.zst"))
+	require.Zero(t, sum.Bad)
+	require.EqualValues(t, 83, sum.Observed)
+	counts := map[string]int{}
+	for _, x := range r.transitions() {
+		counts[x]++
+	}
+	require.Equal(t, map[string]int{
+		"main terminated Error": 25, "main terminated OOMKilled": 4, "main waiting CrashLoopBackOff": 12, "main waiting ErrImagePull": 1,
+		"main waiting ImagePullBackOff": 2, "second terminated OOMKilled": 1, "setup terminated Error": 1, "setup waiting CrashLoopBackOff": 1,
+	}, counts)
+}
