@@ -71,6 +71,7 @@ func (c *config) producerAccess(cluster string) []stream.Access {
 	return []stream.Access{
 		topic(t.Events(cluster), "what it saw", "Write"),
 		topic(t.Checkpoints(cluster), "how far it got", "Read", "Write"),
+		topic(t.DeadLetter(cluster), "Events that can never be read", "Write"),
 		c.transactionalID(producer.TransactionalIDPrefix, "both in one transaction"),
 	}
 }
