@@ -141,11 +141,11 @@ func TestRecordsThatAreThereTwiceAreOneDocument(t *testing.T) {
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	b := openSmall(t)
-	docs := documents(1500)
+	docs := documents(150)
 	b.produce(docs...)
-	b.produce(docs[300:330]...)
+	b.produce(docs[30:60]...)
 	b.index()
-	for i := 0; i < len(docs); i += 100 {
+	for i := 0; i < len(docs); i += 10 {
 		b.remove(docs[i])
 	}
 	stranger := storetest.Document(9999, docs[10].Timestamp)
@@ -155,7 +155,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		o := b.options()
 		o.Every, o.Held = true, held
 		got := b.verify(o)
-		assert.Equal(t, reconciliation.Counts{Records: 1530, Documents: 1486, Repeated: 30, Missing: 15, Extra: 1}, got.Counts, "held %d", held)
+		assert.Equal(t, reconciliation.Counts{Records: 180, Documents: 136, Repeated: 30, Missing: 15, Extra: 1}, got.Counts, "held %d", held)
 	}
 }
 
