@@ -78,12 +78,18 @@ func as(name string) func(*store.ElasticsearchConfig) {
 // setUp does what `indexer setup` does, as the user setup, but for what this server has no module of: policies.
 func (s *stock) setUp(t *testing.T) {
 	t.Helper()
+	s.putTemplates(t, s.cfg)
+	require.NoError(t, s.open(t, as("setup")).CreateLayout(t.Context()))
+}
+
+func (s *stock) putTemplates(t *testing.T, cfg store.ElasticsearchConfig) {
+	t.Helper()
 	ca, err := os.ReadFile(s.CAFile)
 	require.NoError(t, err)
 	pool := x509.NewCertPool()
 	require.True(t, pool.AppendCertsFromPEM(ca))
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
-	templates, err := store.Templates(s.cfg)
+	templates, err := store.Templates(cfg)
 	require.NoError(t, err)
 	for _, tpl := range templates {
 		if tpl.Kind == "ILM policy" {
@@ -109,7 +115,6 @@ func (s *stock) setUp(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, res.StatusCode, "%s: %s", tpl.Path(), answer)
 	}
-	require.NoError(t, s.open(t, as("setup")).CreateLayout(t.Context()))
 }
 
 func TestSecurityOfTheStockServer(t *testing.T) {
@@ -185,6 +190,9 @@ func TestSecurityOfTheStockServer(t *testing.T) {
 		refused(t, err, "403")
 	})
 	t.Run("who owns the templates may have a user that can only write", func(t *testing.T) {
+		theirs := s.cfg
+		theirs.IndexPrefix = "theirs"
+		s.putTemplates(t, theirs)
 		st := s.open(t, func(c *store.ElasticsearchConfig) { as("writer")(c); c.Manage, c.IndexPrefix = false, "theirs" })
 		require.NoError(t, st.Setup(t.Context()))
 		out, err := st.Index(t.Context(), []store.Item{storetest.Item(storetest.Document(1, origin))})

@@ -3,6 +3,7 @@ package store_test
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -203,7 +204,9 @@ func TestAnIndexWhosePeriodIsOverGoesWarmAndStaysWritable(t *testing.T) {
 		require.NoError(t, json.Unmarshal(request(t, http.MethodGet, url+"/"+index+"/_ilm/explain", ""), &explained))
 		return explained.Indices[index].Phase == "warm"
 	}, 60*time.Second, 200*time.Millisecond)
-	assert.Contains(t, string(request(t, http.MethodGet, url+"/"+index+"/_settings", "")), `"priority":"50"`)
+	require.Eventually(t, func() bool { // the phase begins before its actions
+		return strings.Contains(string(request(t, http.MethodGet, url+"/"+index+"/_settings", "")), `"priority":"50"`)
+	}, 60*time.Second, 200*time.Millisecond)
 	late := storetest.Document(2, origin)
 	late.Kubescribe.Class = schemas.ClassNormal
 	out, err := s.Index(t.Context(), []store.Item{storetest.Item(d), storetest.Item(late)})
