@@ -23,7 +23,7 @@
 //
 // # What it costs
 //
-// Memory is bounded by Options.Held ids at once, about 100 bytes each, plus some hundred bytes for each class and hour. More ids
+// Memory is bounded by Options.Held ids at once, by estimate 100 bytes each, plus some hundred bytes for each class and hour. More ids
 // than that are compared in several rounds, and Kafka is read again for each. Two ids are taken for one when their 128-bit hashes
 // are the same.
 //
